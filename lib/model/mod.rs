@@ -1,0 +1,12 @@
+//! The cluster as the tool understands it: validated once, then never changed.
+//!
+//! Everything later (jobs, planner, lab) reads from here. Nothing here knows about YAML, SSH or
+//! what a job does.
+
+mod cluster;
+mod settings;
+
+pub use cluster::{Cluster, Component, Host, Instance, JobFacts, Need, Port};
+pub use settings::{
+    Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshSettings, Sudo, Vars,
+};

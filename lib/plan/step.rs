@@ -1,0 +1,143 @@
+//! The parts of a plan.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster_file::Place;
+
+/// The identity of a step: the step's name (a component, or `component.job`) and its host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StepId {
+    /// The step's name; its receipt on the host has the same.
+    pub step: String,
+    /// The host's address.
+    pub host: IpAddr,
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.step, self.host)
+    }
+}
+
+/// An operation resolved into stages of steps.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The operation's name: `build`, `bootstrap`, `probe`, ….
+    pub operation: String,
+    /// One after the other.
+    pub stages: Vec<Stage>,
+}
+
+/// Steps that may run at once.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// What is shown for it; the component's name in a build.
+    pub name: String,
+    /// Its steps; no host twice.
+    pub steps: Vec<Step>,
+    /// How many of its steps may run at once.
+    pub max_in_flight: Option<usize>,
+    /// How many steps run alone and first.
+    pub canaries: usize,
+    /// How many failures are borne before no further step of it is started.
+    pub max_failures: Option<usize>,
+}
+
+/// One rendered script for one host.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Which.
+    pub id: StepId,
+    /// How it is run.
+    pub mode: Mode,
+    /// The rendered script; may hold secrets, so it's never shown or stored as it is.
+    pub script: String,
+    /// The script's SHA-256 in hex.
+    pub digest: String,
+    /// The JSON object of the receipt, without its closing brace: the supervisor adds how it ended.
+    pub receipt: String,
+    /// Files that must be on the host before it starts.
+    pub uploads: Vec<Upload>,
+    /// Texts that are blotted out wherever the step's output is shown or kept.
+    pub redact: Vec<String>,
+    /// Whether it runs, and why or why not.
+    pub decision: Decision,
+}
+
+/// How a step runs on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Read-only: run once over the connection, no lock, no receipt, nothing left behind.
+    Query,
+    /// Under the on-host supervisor: locked, detached, with a receipt.
+    Supervised,
+}
+
+/// A file that is pushed to a host, to `artifacts/<sha256>` below the tool's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The file here.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hex.
+    pub sha256: String,
+}
+
+/// Whether a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "decision", content = "reasons")]
+pub enum Decision {
+    /// It runs, for these reasons (never empty).
+    Run(Vec<Reason>),
+    /// It doesn't, for this reason.
+    Skip(String),
+}
+
+/// Why a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Reason {
+    /// The host has no receipt of it.
+    New,
+    /// The operator asked for it (`--force`, or an operation such as restart).
+    Asked {
+        /// The words for it: "forced", "restart".
+        what: String,
+    },
+    /// A value differs from the one in the receipt.
+    ValueChanged {
+        /// The value's name.
+        name: String,
+        /// What it was, shown as text; `None` when it wasn't there or is secret.
+        from: Option<String>,
+        /// What it is now; `None` when it's gone or is secret.
+        to: Option<String>,
+        /// Where in the cluster file it stands now.
+        place: Option<Place>,
+    },
+    /// The values are the same but the script isn't (a newer version of the tool or of the job).
+    ScriptChanged,
+    /// The last run of it failed.
+    LastFailed {
+        /// The exit status that the receipt holds.
+        status: i32,
+    },
+    /// Everything is unchanged, but the component isn't healthy.
+    Unhealthy {
+        /// What the check said.
+        why: String,
+    },
+    /// The host couldn't be asked (`--offline`, or it can't be reached).
+    StateUnknown {
+        /// Why not.
+        why: String,
+    },
+}

@@ -1,0 +1,6 @@
+//! Shell as text: how a value becomes one word, which values a script is made of, and which of
+//! them are secret. It renders; it never runs anything.
+
+mod values;
+
+pub use values::{Input, Values};

@@ -1,1 +1,174 @@
-//! (placeholder)
+//! Runs a plan: stage after stage, hosts at once under limits, and says what happens as events.
+//!
+//! It prints nothing, decides nothing about what should run (that's `plan`'s), and knows a host
+//! only through `transport`.
+
+mod cancel;
+mod events;
+mod output;
+mod session;
+mod stage;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use cancel::Cancel;
+pub use events::{EventReceiver, EventSink, event_channel};
+pub use output::TextFilter;
+use session::Session;
+
+use crate::event::{Fact, PlannedStep, StepResult};
+use crate::model::{Host, Sudo};
+use crate::plan::{Decision, Mode, Plan, RunIdentity, StepId};
+use crate::transport::{Transport, TransportErrorKind};
+
+/// How much is done at once, and what is left on the hosts.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many hosts are worked on at once.
+    pub forks: usize,
+    /// Whether scripts stay on the hosts after their steps.
+    pub keep_scripts: bool,
+}
+
+/// Runs plans over connections that it keeps: one for each host, for as long as it lives.
+pub struct Engine {
+    transport: Arc<dyn Transport>,
+    sudo: Sudo,
+    limits: Limits,
+    sessions: HashMap<IpAddr, Arc<Session>>,
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// How each step ended that was started.
+    pub results: BTreeMap<StepId, StepResult>,
+    /// What each query printed.
+    pub outputs: BTreeMap<StepId, Answer>,
+    /// The hosts that couldn't be worked on, with the reason.
+    pub unreachable: BTreeMap<IpAddr, Unreachable>,
+    /// How many steps were skipped because nothing was to be done.
+    pub skipped: usize,
+    /// How many steps were not started.
+    pub not_started: usize,
+    /// Whether the operator ended the run.
+    pub cancelled: bool,
+}
+
+/// A host that can't be worked on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable {
+    /// The kind, to branch on.
+    pub kind: TransportErrorKind,
+    /// What happened and what to try.
+    pub error: String,
+}
+
+/// What a query's script printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its output as text; not filtered, since a program reads it.
+    pub text: String,
+    /// Its exit status.
+    pub status: i32,
+    /// When it was complete.
+    pub at: jiff::Timestamp,
+}
+
+impl Outcome {
+    /// Counts the steps that ran and succeeded.
+    pub fn succeeded(&self) -> usize {
+        self.results.values().filter(|result| **result == StepResult::Succeeded).count()
+    }
+
+    /// Counts the steps that were started and didn't succeed.
+    pub fn failed(&self) -> usize {
+        self.results.len() - self.succeeded()
+    }
+
+    /// Tells whether another run was in the way.
+    pub fn is_locked(&self) -> bool {
+        self.results.values().any(|result| matches!(result, StepResult::Locked { .. }))
+    }
+}
+
+impl Engine {
+    /// Makes an engine for these hosts; nothing is connected yet.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        hosts: &[Host],
+        sudo: &Sudo,
+        limits: Limits,
+    ) -> Engine {
+        let sessions = hosts
+            .iter()
+            .map(|host| (host.address, Arc::new(Session::new(host.clone()))))
+            .collect();
+        Engine { transport, sudo: sudo.clone(), limits, sessions }
+    }
+
+    /// Runs a plan to its end, or until the operator ends it.
+    ///
+    /// Later stages don't start after a failure; hosts beside a failed one in its stage go on.
+    pub async fn run(
+        &self,
+        plan: &Plan,
+        run: &RunIdentity,
+        cancel: &Cancel,
+        events: &EventSink,
+    ) -> Outcome {
+        events.send(started(plan, run)).await;
+        let mut outcome = Outcome::default();
+        let mut stop: Option<String> = None;
+        for stage in &plan.stages {
+            if stop.is_none() && cancel.level() > 0 {
+                stop = Some("the run was cancelled".to_owned());
+            }
+            stop = stage::run(self, stage, run, stop, cancel, events, &mut outcome).await;
+        }
+        outcome.cancelled = cancel.level() > 0;
+        events
+            .send(Fact::RunFinished {
+                succeeded: outcome.succeeded(),
+                skipped: outcome.skipped,
+                failed: outcome.failed(),
+                not_started: outcome.not_started,
+            })
+            .await;
+        outcome
+    }
+
+    fn session(&self, host: IpAddr) -> Arc<Session> {
+        self.sessions[&host].clone()
+    }
+}
+
+/// The event that a run begins with; a query's steps are announced like any other.
+fn started(plan: &Plan, run: &RunIdentity) -> Fact {
+    let steps = plan.stages.iter().flat_map(|stage| {
+        stage.steps.iter().map(|step| PlannedStep {
+            stage: stage.name.clone(),
+            id: step.id.clone(),
+            decision: step.decision.clone(),
+        })
+    });
+    Fact::RunStarted {
+        cluster: plan.cluster.clone(),
+        operation: plan.operation.clone(),
+        operator: run.operator.clone(),
+        workstation: run.workstation.clone(),
+        steps: steps.collect(),
+    }
+}
+
+/// Tells whether a step is to be run at all.
+fn is_runnable(decision: &Decision) -> bool {
+    matches!(decision, Decision::Run(_))
+}
+
+/// Tells whether a step's output is for a program rather than for the operator.
+fn is_query(mode: Mode) -> bool {
+    mode == Mode::Query
+}

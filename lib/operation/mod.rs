@@ -1,1 +1,102 @@
-//! (placeholder)
+//! The operations: each file names one way to make a plan, as ordered stages of tasks.
+//!
+//! An operation says *what* is to be done where and in which order. Rendering, reasons and
+//! receipts are `plan`'s; nothing here touches a host.
+
+mod bootstrap;
+mod build;
+mod control;
+mod exec;
+mod probe;
+
+use std::net::IpAddr;
+
+pub use bootstrap::{BOOTSTRAP, bootstrap};
+pub use build::build;
+pub use control::control;
+pub use exec::exec;
+pub use probe::probe;
+
+use crate::job::Action;
+
+/// The ordered stages of one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its name, as on the command line.
+    pub name: &'static str,
+    /// One after the other.
+    pub stages: Vec<Outline>,
+}
+
+/// Tasks that may be carried out at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// What is shown for the stage.
+    pub name: String,
+    /// No host twice.
+    pub tasks: Vec<Task>,
+    /// How many at once.
+    pub max_in_flight: Option<usize>,
+    /// How many alone and first.
+    pub canaries: usize,
+    /// How many failures are borne before no further task is started.
+    pub max_failures: Option<usize>,
+}
+
+impl Outline {
+    /// Makes a stage without limits of its own.
+    fn unlimited(name: &str, tasks: Vec<Task>) -> Self {
+        Outline {
+            name: name.to_owned(),
+            tasks,
+            max_in_flight: None,
+            canaries: 0,
+            max_failures: None,
+        }
+    }
+}
+
+/// One thing to do on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Looks at the host, read-only: receipts, health, disk, clock, ports.
+    Probe {
+        /// Where.
+        host: IpAddr,
+    },
+    /// Prepares the machine: packages and the release.
+    Bootstrap {
+        /// Where.
+        host: IpAddr,
+    },
+    /// Has a job do something.
+    Job {
+        /// Where.
+        host: IpAddr,
+        /// The component that the job belongs to.
+        component: String,
+        /// The job.
+        job: String,
+        /// What it's asked to do.
+        action: Action,
+    },
+    /// Runs the operator's own command.
+    Exec {
+        /// Where.
+        host: IpAddr,
+        /// A shell command line, as the operator typed it.
+        command: String,
+    },
+}
+
+impl Task {
+    /// Tells the host that the task is for.
+    pub fn host(&self) -> IpAddr {
+        match self {
+            Task::Probe { host }
+            | Task::Bootstrap { host }
+            | Task::Job { host, .. }
+            | Task::Exec { host, .. } => *host,
+        }
+    }
+}

@@ -1,6 +1,21 @@
 //! A plan: every step of an operation, rendered and in order, each with the reason why it runs or
 //! doesn't, before any host is touched.
+//!
+//! Facts about the hosts come in as an argument; nothing here opens a connection.
 
+mod bootstrap;
+mod facts;
+mod package;
+mod preflight;
+mod probe;
+mod reason;
+mod receipt;
+mod resolve;
 mod step;
 
+pub use facts::{Facts, HostFacts, HostState};
+pub use package::{PackageError, Prepared, PreparedRelease};
+pub use preflight::{Finding, by_host, preflight};
+pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
+pub use resolve::{PlanError, Planner};
 pub use step::{Decision, Mode, Plan, Reason, Stage, Step, StepId, Upload};

@@ -1,0 +1,59 @@
+#!/bin/sh
+# Looks at a host and prints what it finds, one fact a line: "key value". Changes nothing.
+# Runs as root; lib/plan/facts.rs reads the output.
+set -eu
+LC_ALL=C
+export LC_ALL
+root=${PAAS_ROOT:-/var/lib/paas-cluster-build}
+
+# Prints the lines of a file that may be missing.
+lines_of() {
+	if [ -r "$1" ]; then cat "$1"; fi
+}
+
+os_release() {
+	(
+		# shellcheck disable=SC1091
+		. /etc/os-release 2>/dev/null || exit 0
+		printf 'os_id %s\nos_version %s\nos_name %s\n' \
+			"${ID:-}" "${VERSION_ID:-}" "${PRETTY_NAME:-}"
+	)
+}
+
+# The kernel lists sockets in hex; state 0A is LISTEN. It needs no program that a bare
+# machine may lack.
+listening_ports() {
+	{
+		lines_of /proc/net/tcp
+		lines_of /proc/net/tcp6
+	} | awk '$4 == "0A" { split($2, part, ":"); print part[2] }' | sort -u | while read -r hex; do
+		printf 'port %d\n' "0x$hex"
+	done
+}
+
+# Runs one step's check, only where the step has left a receipt.
+check_health() {
+	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
+	if said=$(printf '%s\n' "$2" | timeout 60 sh 2>&1); then
+		printf 'healthy %s\n' "$1"
+	else
+		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1)"
+	fi
+}
+
+os_release
+if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
+df -Pk /var/lib 2>/dev/null | awk 'NR == 2 { print "disk_free_kib " $4 }'
+listening_ports
+for file in "$root"/receipts/*.json; do
+	if ! [ -e "$file" ]; then continue; fi
+	step=${file##*/}
+	printf 'receipt %s %s\n' "${step%.json}" "$(tr '\n' ' ' <"$file")"
+done
+for file in "$root"/secrets/*; do
+	if ! [ -f "$file" ]; then continue; fi
+	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
+done
+{% for check in checks %}check_health {{ check.step }} {{ check.script }}
+{% endfor %}# Last, so that the time that the checks took doesn't look like a wrong clock.
+date '+clock %s'

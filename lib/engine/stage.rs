@@ -1,0 +1,168 @@
+//! One stage: its steps at once, under `--forks`, `max_in_flight`, `canaries` and `max_failures`.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use tokio::task::JoinSet;
+
+use super::events::EventSink;
+use super::session::Turn;
+use super::{Cancel, Engine, Outcome, is_runnable};
+use crate::event::{Fact, StepResult};
+use crate::plan::{Decision, RunIdentity, Stage, Step, StepId};
+
+/// Runs a stage and returns why no later stage may start, if so.
+///
+/// `stop` says why this one may not start either: its steps are then named as not started.
+pub(super) async fn run(
+    engine: &Engine,
+    stage: &Stage,
+    run: &RunIdentity,
+    stop: Option<String>,
+    cancel: &Cancel,
+    events: &EventSink,
+    outcome: &mut Outcome,
+) -> Option<String> {
+    let mut work = Work { engine, stage, run, cancel, events, outcome, failures: 0 };
+    if let Some(reason) = stop {
+        for step in &stage.steps {
+            work.give_up(step, &reason).await;
+        }
+        return Some(reason);
+    }
+    events.send(Fact::StageStarted { stage: stage.name.clone() }).await;
+    for step in &stage.steps {
+        if let Decision::Skip(reason) = &step.decision {
+            work.outcome.skipped += 1;
+            let fact = Fact::StepSkipped { id: step.id.clone(), reason: reason.clone() };
+            events.send(fact).await;
+        }
+    }
+    let runnable: Vec<&Step> =
+        stage.steps.iter().filter(|step| is_runnable(&step.decision)).collect();
+    let (canaries, others) = runnable.split_at(stage.canaries.min(runnable.len()));
+    work.run_all(canaries, Some(0)).await;
+    if work.failures > 0 {
+        for step in others {
+            work.give_up(step, "a canary failed").await;
+        }
+    } else {
+        work.run_all(others, stage.max_failures).await;
+    }
+    let failed = work.failures;
+    events.send(Fact::StageFinished { stage: stage.name.clone(), failed }).await;
+    if failed > 0 {
+        Some(format!("{} failed", stage.name))
+    } else if cancel.level() > 0 {
+        Some("the run was cancelled".to_owned())
+    } else {
+        None
+    }
+}
+
+/// A stage at work.
+struct Work<'a> {
+    engine: &'a Engine,
+    stage: &'a Stage,
+    run: &'a RunIdentity,
+    cancel: &'a Cancel,
+    events: &'a EventSink,
+    outcome: &'a mut Outcome,
+    failures: usize,
+}
+
+impl Work<'_> {
+    /// Runs steps at once as far as the limits allow; gives up the rest after too many failures
+    /// or when the operator cancels.
+    async fn run_all(&mut self, steps: &[&Step], max_failures: Option<usize>) {
+        let at_once = self.engine.limits.forks.min(self.stage.max_in_flight.unwrap_or(usize::MAX));
+        let mut waiting: VecDeque<&Step> = steps.iter().copied().collect();
+        let mut running: JoinSet<(StepId, Turn)> = JoinSet::new();
+        loop {
+            while running.len() < at_once.max(1) && self.why_stop(max_failures).is_none() {
+                let Some(step) = waiting.pop_front() else { break };
+                self.spawn(step, &mut running);
+            }
+            tokio::select! {
+                ended = running.join_next() => match ended {
+                    Some(Ok((id, turn))) => self.note(id, turn).await,
+                    Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                    None => break,
+                },
+                () = self.cancel.reached(2) => {
+                    self.leave(&mut running).await;
+                    break;
+                }
+            }
+        }
+        for step in waiting {
+            let why = self.why_stop(max_failures).unwrap_or_else(|| "cancelled".to_owned());
+            self.give_up(step, &why).await;
+        }
+    }
+
+    fn spawn(&self, step: &Step, running: &mut JoinSet<(StepId, Turn)>) {
+        let session = self.engine.session(step.id.host);
+        let transport = self.engine.transport.clone();
+        let sudo = self.engine.sudo.clone();
+        let limits = self.engine.limits.clone();
+        let (step, run, events) = (step.clone(), self.run.clone(), self.events.clone());
+        running.spawn_blocking(move || {
+            let turn =
+                session.run(&step, transport.as_ref(), &sudo, &limits, &run, &events);
+            (step.id, turn)
+        });
+    }
+
+    async fn note(&mut self, id: StepId, turn: Turn) {
+        match turn {
+            Turn::Ended(result, answer) => {
+                if result != StepResult::Succeeded {
+                    self.failures += 1;
+                }
+                if let Some(answer) = answer {
+                    self.outcome.outputs.insert(id.clone(), answer);
+                }
+                self.outcome.results.insert(id, result);
+            }
+            Turn::Unreachable(unreachable) => {
+                self.failures += 1;
+                self.outcome.not_started += 1;
+                self.outcome.unreachable.insert(id.host, unreachable);
+                let reason = "its host can't be reached".to_owned();
+                self.events.send(Fact::StepNotStarted { id, reason }).await;
+            }
+        }
+    }
+
+    fn why_stop(&self, max_failures: Option<usize>) -> Option<String> {
+        if self.cancel.level() > 0 {
+            return Some("the run was cancelled".to_owned());
+        }
+        let borne = max_failures?;
+        (self.failures > borne).then(|| {
+            let hosts = if self.failures == 1 { "host" } else { "hosts" };
+            format!("{} {hosts} of {} failed", self.failures, self.stage.name)
+        })
+    }
+
+    /// Stops following the running steps; they go on on their hosts.
+    async fn leave(&mut self, running: &mut JoinSet<(StepId, Turn)>) {
+        let hosts: Vec<IpAddr> = self.stage.steps.iter().map(|step| step.id.host).collect();
+        for host in hosts {
+            self.engine.session(host).interrupt();
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Ok((id, turn)) = ended {
+                self.note(id, turn).await;
+            }
+        }
+    }
+
+    async fn give_up(&mut self, step: &Step, reason: &str) {
+        self.outcome.not_started += 1;
+        let fact =
+            Fact::StepNotStarted { id: step.id.clone(), reason: reason.to_owned() };
+        self.events.send(fact).await;
+    }
+}

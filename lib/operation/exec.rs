@@ -1,0 +1,14 @@
+//! Runs one command of the operator's on the selected machines.
+
+use super::{Operation, Outline, Task};
+use crate::model::{Cluster, Selection};
+
+/// Outlines the command on every selected machine at once.
+pub fn exec(cluster: &Cluster, selection: &Selection, command: &str) -> Operation {
+    let hosts = cluster.hosts.iter().map(|host| host.address);
+    let tasks = hosts
+        .filter(|address| selection.has_host(*address))
+        .map(|host| Task::Exec { host, command: command.to_owned() })
+        .collect();
+    Operation { name: "exec", stages: vec![Outline::unlimited("exec", tasks)] }
+}

@@ -1,0 +1,130 @@
+//! The script that prepares a machine, `deploy/init.sh`, and the files that it needs there.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use serde::Deserialize;
+
+use super::package::{Prepared, PreparedRelease};
+use super::resolve::PlanError;
+use super::step::Upload;
+use crate::model::{Host, Sudo};
+use crate::script::Values;
+
+/// `deploy/init.sh`. A part of the release is either pushed (its digest names the file in the
+/// host's `artifacts/`), or fetched from a URL, or cloned; what doesn't apply is empty.
+#[derive(Template, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[template(path = "init.sh", config = "config/askama.toml")]
+struct InitScript {
+    user: String,
+    home: String,
+    keep_sudo: bool,
+    packages: Vec<String>,
+    micro_paas_sha256: String,
+    micro_paas_url: String,
+    release_sha256: String,
+    release_url: String,
+    release_git: String,
+    release_ref: String,
+}
+
+/// Collects what the script is made of.
+pub(super) fn values(
+    host: &Host,
+    home: &str,
+    sudo: &Sudo,
+    release: Option<&PreparedRelease>,
+) -> Values {
+    let mut packages: BTreeSet<String> = host.packages.iter().cloned().collect();
+    let parts = release.map(|release| (release.micro_paas.as_ref(), &release.paas_release));
+    for part in parts.iter().flat_map(|(micro_paas, paas)| micro_paas.iter().copied().chain([*paas]))
+    {
+        // What the script itself calls to get this part.
+        match part {
+            Prepared::Push(_) => {}
+            Prepared::Fetch { .. } => packages.extend(["ca-certificates".into(), "curl".into()]),
+            Prepared::Git { .. } => packages.extend(["ca-certificates".into(), "git".into()]),
+        }
+    }
+    let (micro_paas, paas_release) = parts.map_or((None, None), |(m, p)| (m, Some(p)));
+    let micro_paas = Fields::of(micro_paas);
+    let paas_release = Fields::of(paas_release);
+    let place = release.and_then(|release| release.place);
+
+    let mut values = Values::new();
+    values.set("user", &host.ssh.user);
+    values.set("home", home);
+    values.set("keep_sudo", matches!(sudo, Sudo::Password { keep: true, .. }));
+    values.set("packages", packages);
+    for (name, value) in [
+        ("micro_paas_sha256", micro_paas.sha256),
+        ("micro_paas_url", micro_paas.url),
+        ("release_sha256", paas_release.sha256),
+        ("release_url", paas_release.url),
+        ("release_git", paas_release.git),
+        ("release_ref", paas_release.reference),
+    ] {
+        match place {
+            Some(place) => values.set_from(name, value, place),
+            None => values.set(name, value),
+        }
+    }
+    values
+}
+
+/// Renders the script.
+pub(super) fn render(values: &Values) -> Result<String, PlanError> {
+    let failed = |error: String| PlanError {
+        message: format!("deploy/init.sh can't be rendered: {error}"),
+        place: None,
+    };
+    let script: InitScript =
+        serde_json::from_value(values.to_json()).map_err(|error| failed(error.to_string()))?;
+    script.render().map_err(|error| failed(error.to_string()))
+}
+
+/// Renders the check of a prepared machine: what a build relies on is there.
+pub(super) fn health_script(home: &str, has_release: bool) -> String {
+    if !has_release {
+        return "exit 0\n".to_owned();
+    }
+    let paas = shell_words::quote(&format!("{home}/paas-release.git/bin/paas")).into_owned();
+    format!("test -x {paas} || {{ echo {paas} is missing; exit 1; }}\n")
+}
+
+/// Lists the files that must be pushed before the script can run.
+pub(super) fn uploads(release: Option<&PreparedRelease>) -> Vec<Upload> {
+    let Some(release) = release else { return Vec::new() };
+    let parts = release.micro_paas.iter().chain([&release.paas_release]);
+    parts
+        .filter_map(|part| match part {
+            Prepared::Push(upload) => Some(upload.clone()),
+            Prepared::Fetch { .. } | Prepared::Git { .. } => None,
+        })
+        .collect()
+}
+
+/// One part of the release as the template has it.
+#[derive(Default)]
+struct Fields {
+    sha256: String,
+    url: String,
+    git: String,
+    reference: String,
+}
+
+impl Fields {
+    fn of(part: Option<&Prepared>) -> Fields {
+        match part.cloned() {
+            None => Fields::default(),
+            Some(Prepared::Push(upload)) => {
+                Fields { sha256: upload.sha256, ..Fields::default() }
+            }
+            Some(Prepared::Fetch { url, sha256 }) => Fields { sha256, url, ..Fields::default() },
+            Some(Prepared::Git { url, reference }) => {
+                Fields { git: url, reference, ..Fields::default() }
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The script that looks at a host: receipts, health of what has a receipt, disk, clock, ports.
+
+use askama::Template;
+use serde::Serialize;
+
+use super::resolve::PlanError;
+
+/// One step's health check, run only where the step has a receipt.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct HealthCheck {
+    /// The step's name.
+    pub step: String,
+    /// A whole shell script: exit status 0, or a reason in its last line.
+    pub script: String,
+}
+
+/// `deploy/probe.sh`.
+#[derive(Template, Serialize)]
+#[template(path = "probe.sh", config = "config/askama.toml")]
+struct ProbeScript {
+    checks: Vec<HealthCheck>,
+}
+
+/// Renders the probe of one host.
+pub(super) fn render(checks: Vec<HealthCheck>) -> Result<String, PlanError> {
+    ProbeScript { checks }
+        .render()
+        .map_err(|error| PlanError { message: format!("deploy/probe.sh: {error}"), place: None })
+}

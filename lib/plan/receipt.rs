@@ -1,0 +1,187 @@
+//! What a host itself remembers of a finished step.
+//!
+//! The planner writes all but the last four members; the supervisor on the host adds these when
+//! the step ends (see `docs/on-host-protocol.md`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::script::Values;
+
+/// The format's version; a receipt of another version counts as none.
+const SCHEMA: u32 = 1;
+
+/// A receipt as it lies on the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// What was known before the step ran.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+    /// The step's exit status.
+    pub status: i32,
+    /// When it started, in seconds since 1970 by the host's clock.
+    pub started: i64,
+    /// When it ended, likewise.
+    pub finished: i64,
+    /// The boot in which it ran.
+    pub boot_id: String,
+}
+
+/// The part of a receipt that the planner writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The format's version.
+    pub schema: u32,
+    /// The step's name.
+    pub step: String,
+    /// What was asked: `deploy`, `bootstrap`.
+    pub action: String,
+    /// The script's SHA-256 in hex.
+    pub script_sha256: String,
+    /// What the script was made of.
+    pub inputs: BTreeMap<String, RecordedInput>,
+    /// The script itself, for comparing with the next; only where it holds no secret.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub script: Option<String>,
+    /// The run's id.
+    pub run: String,
+    /// Who ran it.
+    pub operator: String,
+    /// From which machine.
+    pub workstation: String,
+    /// The tool's version.
+    pub version: String,
+}
+
+/// One input as the receipt keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedInput {
+    /// A value in clear.
+    Value(Value),
+    /// A secret's SHA-256 in hex.
+    Secret(String),
+}
+
+impl RecordedInput {
+    /// Shows the value as text; `None` for a secret.
+    pub fn shown(&self) -> Option<String> {
+        match self {
+            RecordedInput::Value(Value::String(text)) => Some(text.clone()),
+            RecordedInput::Value(other) => Some(other.to_string()),
+            RecordedInput::Secret(_) => None,
+        }
+    }
+}
+
+impl Receipt {
+    /// Reads a receipt; `None` when it's damaged or of another format, which counts as no receipt.
+    pub fn parse(text: &str) -> Option<Receipt> {
+        let receipt: Receipt = serde_json::from_str(text).ok()?;
+        (receipt.stamp.schema == SCHEMA).then_some(receipt)
+    }
+}
+
+impl Stamp {
+    /// Writes the stamp of a step that is about to run.
+    pub fn new(step: &str, action: &str, script: &str, values: &Values, run: &RunIdentity) -> Self {
+        let holds_secret = values.iter().any(|(_, input)| input.secret);
+        Stamp {
+            schema: SCHEMA,
+            step: step.to_owned(),
+            action: action.to_owned(),
+            script_sha256: sha256_hex(script.as_bytes()),
+            inputs: record(values),
+            script: (!holds_secret).then(|| script.to_owned()),
+            run: run.id.clone(),
+            operator: run.operator.clone(),
+            workstation: run.workstation.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Returns the JSON object without its closing brace, for the supervisor to complete.
+    pub fn open_json(&self) -> String {
+        let mut json = serde_json::to_string(self).expect("a stamp is plain data");
+        json.pop();
+        json
+    }
+}
+
+/// Who runs what, as receipts, locks and events name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunIdentity {
+    /// The run's id.
+    pub id: String,
+    /// The operator's login name on this machine.
+    pub operator: String,
+    /// This machine's name.
+    pub workstation: String,
+}
+
+/// Turns values into what a receipt keeps of them.
+pub(super) fn record(values: &Values) -> BTreeMap<String, RecordedInput> {
+    values
+        .iter()
+        .map(|(name, input)| {
+            let kept = if input.secret {
+                RecordedInput::Secret(sha256_hex(input.value.to_string().as_bytes()))
+            } else {
+                RecordedInput::Value(input.value.clone())
+            };
+            (name.to_owned(), kept)
+        })
+        .collect()
+}
+
+/// Computes a SHA-256 and writes it in hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    to_hex(&Sha256::digest(bytes))
+}
+
+/// Writes bytes in lower-case hex.
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> RunIdentity {
+        RunIdentity { id: "r1".into(), operator: "ada".into(), workstation: "desk".into() }
+    }
+
+    #[test]
+    fn a_completed_stamp_reads_back_as_a_receipt() {
+        let mut values = Values::new();
+        values.set("port", 4222);
+        let stamp = Stamp::new("nats", "deploy", "true\n", &values, &identity());
+        let text = format!(
+            "{},\"status\":0,\"started\":1,\"finished\":2,\"boot_id\":\"b\"}}",
+            stamp.open_json()
+        );
+        let receipt = Receipt::parse(&text).unwrap();
+        assert_eq!(receipt.stamp, stamp);
+        assert_eq!(receipt.status, 0);
+        assert_eq!(receipt.stamp.script.as_deref(), Some("true\n"));
+    }
+
+    #[test]
+    fn a_secret_leaves_neither_its_value_nor_the_script() {
+        let mut values = Values::new();
+        values.set_secret("password", "tr0ub4dor");
+        let stamp = Stamp::new("uaa", "deploy", "echo tr0ub4dor\n", &values, &identity());
+        assert!(!stamp.open_json().contains("tr0ub4dor"));
+        assert_eq!(stamp.script, None);
+    }
+
+    #[test]
+    fn a_damaged_receipt_counts_as_none() {
+        assert_eq!(Receipt::parse("{\"schema\":1"), None);
+        assert_eq!(Receipt::parse(""), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! Resolves an operation into rendered steps: everything is rendered, and every error found,
+//! before a host is touched.
+
+use std::net::IpAddr;
+
+use rayon::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::facts::{Facts, HostState};
+use super::package::PreparedRelease;
+use super::probe::HealthCheck;
+use super::reason::decide;
+use super::receipt::{RunIdentity, Stamp, sha256_hex};
+use super::step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};
+use super::{bootstrap, probe};
+use crate::cluster_file::Place;
+use crate::job::{Action, Catalog, Context, Job, JobError, Secrets};
+use crate::model::{Cluster, Component, Host, Instance};
+use crate::operation::{BOOTSTRAP, Operation, Outline, Task};
+use crate::script::Values;
+
+/// Everything that a plan is made from.
+pub struct Planner<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The jobs.
+    pub catalog: &'a Catalog,
+    /// The release, if any.
+    pub release: Option<&'a PreparedRelease>,
+    /// The secrets that scripts may hold.
+    pub secrets: &'a Secrets,
+    /// What is on the hosts now.
+    pub facts: &'a Facts,
+    /// Who runs it.
+    pub run: &'a RunIdentity,
+    /// Whether steps run although nothing changed.
+    pub force: bool,
+}
+
+/// Why a step can't be rendered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct PlanError {
+    /// What is wrong and what to do.
+    pub message: String,
+    /// Where in the cluster file, if it's there.
+    pub place: Option<Place>,
+}
+
+/// A task's script and what it's made of.
+struct Rendered {
+    name: String,
+    action: &'static str,
+    mode: Mode,
+    script: String,
+    values: Values,
+}
+
+impl Planner<'_> {
+    /// Renders every task and decides for each whether it runs.
+    ///
+    /// # Errors
+    /// Every task that can't be rendered, all of them together.
+    pub fn resolve(&self, operation: &Operation) -> Result<Plan, Vec<PlanError>> {
+        let tasks: Vec<(&Outline, &Task)> = operation
+            .stages
+            .iter()
+            .flat_map(|outline| outline.tasks.iter().map(move |task| (outline, task)))
+            .collect();
+        let steps: Vec<Result<Step, PlanError>> =
+            tasks.par_iter().map(|(_, task)| self.step(task)).collect();
+
+        let mut errors = Vec::new();
+        let mut steps = steps.into_iter();
+        let mut stages = Vec::new();
+        for outline in &operation.stages {
+            let mut stage = Stage {
+                name: outline.name.clone(),
+                steps: Vec::new(),
+                max_in_flight: outline.max_in_flight,
+                canaries: outline.canaries,
+                max_failures: outline.max_failures,
+            };
+            for step in steps.by_ref().take(outline.tasks.len()) {
+                match step {
+                    Ok(step) => stage.steps.push(step),
+                    Err(error) => errors.push(error),
+                }
+            }
+            stages.push(stage);
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Plan {
+            cluster: self.cluster.name.clone(),
+            operation: operation.name.to_owned(),
+            stages,
+        })
+    }
+
+    fn step(&self, task: &Task) -> Result<Step, PlanError> {
+        let rendered = self.render(task)?;
+        let decision = self.decide(task, &rendered);
+        // Only what converges a host leaves a receipt; starting or stopping it is no new state.
+        let leaves_receipt = matches!(
+            task,
+            Task::Bootstrap { .. } | Task::Job { action: Action::Deploy, .. }
+        );
+        let receipt = if leaves_receipt {
+            let Rendered { name, action, script, values, .. } = &rendered;
+            Stamp::new(name, action, script, values, self.run).open_json()
+        } else {
+            String::new()
+        };
+        Ok(Step {
+            id: StepId { step: rendered.name, host: task.host() },
+            mode: rendered.mode,
+            digest: sha256_hex(rendered.script.as_bytes()),
+            script: rendered.script,
+            receipt,
+            uploads: match task {
+                Task::Bootstrap { .. } => bootstrap::uploads(self.release),
+                _ => Vec::new(),
+            },
+            redact: self.secrets.values().map(|s| s.expose_secret().to_owned()).collect(),
+            decision,
+        })
+    }
+
+    fn render(&self, task: &Task) -> Result<Rendered, PlanError> {
+        match task {
+            Task::Probe { host } => Ok(Rendered {
+                name: "probe".to_owned(),
+                action: "probe",
+                mode: Mode::Query,
+                script: probe::render(self.health_checks(*host)?)?,
+                values: Values::new(),
+            }),
+            Task::Bootstrap { host } => {
+                let values = self.bootstrap_values(self.host(*host)?);
+                Ok(Rendered {
+                    name: BOOTSTRAP.to_owned(),
+                    action: "bootstrap",
+                    mode: Mode::Supervised,
+                    script: bootstrap::render(&values)?,
+                    values,
+                })
+            }
+            Task::Exec { command, .. } => Ok(Rendered {
+                name: "exec".to_owned(),
+                action: "exec",
+                mode: Mode::Query,
+                script: format!("{command}\n"),
+                values: Values::new(),
+            }),
+            Task::Job { host, component, job, action } => {
+                let (component, instance, job) = self.find(component, *host, job)?;
+                let mut values = job.values(&self.context(component, instance))?;
+                let script = job.render(*action, &values)?;
+                if job.facts().needs_release
+                    && let Some(release) = self.release
+                {
+                    // A new release replaces the files that the job configured.
+                    let identity = release.paas_release.identity();
+                    match release.place {
+                        Some(place) => values.set_from("release", identity, place),
+                        None => values.set("release", identity),
+                    }
+                }
+                Ok(Rendered {
+                    name: component.step_name(&job.facts().name),
+                    action: action.name(),
+                    mode: Mode::Supervised,
+                    script,
+                    values,
+                })
+            }
+        }
+    }
+
+    fn decide(&self, task: &Task, rendered: &Rendered) -> Decision {
+        let asked = |what: &str| Decision::Run(vec![Reason::Asked { what: what.to_owned() }]);
+        let known = match self.facts.hosts.get(&task.host()) {
+            Some(HostState::Known(known)) => Some(known),
+            Some(HostState::Unknown { .. }) | None => None,
+        };
+        match task {
+            Task::Probe { .. } | Task::Exec { .. } => asked(rendered.action),
+            Task::Job { action: Action::Start | Action::Stop | Action::Restart, .. } => {
+                match known {
+                    Some(host) if !host.receipts.contains_key(&rendered.name) => {
+                        Decision::Skip("it isn't installed".to_owned())
+                    }
+                    _ => asked(rendered.action),
+                }
+            }
+            Task::Bootstrap { .. } | Task::Job { .. } if self.force => asked("forced"),
+            Task::Bootstrap { .. } | Task::Job { .. } => match known {
+                Some(host) => decide(&rendered.name, &rendered.script, &rendered.values, host),
+                None => Decision::Run(vec![Reason::StateUnknown { why: self.why_unknown(task) }]),
+            },
+        }
+    }
+
+    fn why_unknown(&self, task: &Task) -> String {
+        match self.facts.hosts.get(&task.host()) {
+            Some(HostState::Unknown { why, .. }) => why.clone(),
+            _ => "the host wasn't asked".to_owned(),
+        }
+    }
+
+    /// The checks of everything that the cluster file puts on a host, in order.
+    fn health_checks(&self, host: IpAddr) -> Result<Vec<HealthCheck>, PlanError> {
+        let home = self.home(self.host(host)?);
+        let mut checks = vec![HealthCheck {
+            step: BOOTSTRAP.to_owned(),
+            script: bootstrap::health_script(&home, self.release.is_some()),
+        }];
+        for component in &self.cluster.components {
+            let Some(instance) = component.instances.iter().find(|i| i.address == host) else {
+                continue;
+            };
+            for name in &component.jobs {
+                let (_, _, job) = self.find(&component.name, host, name)?;
+                let values = job.values(&self.context(component, instance))?;
+                let script = job.render(Action::Health, &values)?;
+                checks.push(HealthCheck { step: component.step_name(name), script });
+            }
+        }
+        Ok(checks)
+    }
+
+    fn bootstrap_values(&self, host: &Host) -> Values {
+        bootstrap::values(host, &self.home(host), &self.cluster.sudo, self.release)
+    }
+
+    fn home(&self, host: &Host) -> String {
+        crate::job::home_of(self.cluster, &host.ssh.user)
+    }
+
+    fn context<'b>(&'b self, component: &'b Component, instance: &'b Instance) -> Context<'b> {
+        Context { cluster: self.cluster, component, instance, secrets: self.secrets }
+    }
+
+    fn host(&self, address: IpAddr) -> Result<&Host, PlanError> {
+        self.cluster.host(address).ok_or_else(|| missing(format!("host {address}")))
+    }
+
+    fn find(
+        &self,
+        component: &str,
+        host: IpAddr,
+        job: &str,
+    ) -> Result<(&Component, &Instance, &dyn Job), PlanError> {
+        let component = self
+            .cluster
+            .component(component)
+            .ok_or_else(|| missing(format!("component {component}")))?;
+        let instance = component
+            .instances
+            .iter()
+            .find(|instance| instance.address == host)
+            .ok_or_else(|| missing(format!("{host} in component {}", component.name)))?;
+        let job = self.catalog.get(job).ok_or_else(|| missing(format!("job {job}")))?;
+        Ok((component, instance, job))
+    }
+}
+
+fn missing(what: String) -> PlanError {
+    PlanError { message: format!("the cluster has no {what}"), place: None }
+}
+
+impl From<JobError> for PlanError {
+    fn from(error: JobError) -> Self {
+        PlanError { message: error.message, place: error.place }
+    }
+}

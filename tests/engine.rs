@@ -1,0 +1,371 @@
+//! The engine against a scripted transport: hosts that succeed, fail, stall, refuse and disconnect.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use paas_cluster_build::cluster_file::Place;
+use paas_cluster_build::engine::{Cancel, Engine, Limits, Outcome, event_channel};
+use paas_cluster_build::event::{Event, Fact, StepResult};
+use paas_cluster_build::model::{Host, HostKeyPolicy, SshSettings, Sudo};
+use paas_cluster_build::plan::{
+    Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId, Upload,
+};
+use paas_cluster_build::run_state::RunState;
+use paas_cluster_build::transport::{
+    Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
+};
+
+/// What a scripted host does with a step of this name; anything else succeeds.
+#[derive(Clone)]
+enum Behaviour {
+    Exit(i32),
+    Print(Vec<&'static [u8]>),
+    Disconnect,
+    Locked,
+    Unreachable(TransportErrorKind),
+    /// Waits until the test opens the gate.
+    Stall,
+}
+
+/// A fleet of scripted hosts, with a record of what happened at once.
+#[derive(Default)]
+struct Fleet {
+    behaviour: HashMap<(IpAddr, String), Behaviour>,
+    connects: AtomicUsize,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+    order: Mutex<Vec<String>>,
+    gate: Gate,
+}
+
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let open = self.open.lock().unwrap();
+        drop(self.changed.wait_while(open, |open| !*open).unwrap());
+    }
+}
+
+struct Scripted {
+    fleet: Arc<Fleet>,
+    host: IpAddr,
+}
+
+struct FleetTransport(Arc<Fleet>);
+
+impl Transport for FleetTransport {
+    fn connect(&self, host: &Host, _: &Sudo) -> Result<Box<dyn Connection>, TransportError> {
+        self.0.connects.fetch_add(1, Ordering::SeqCst);
+        if let Some(Behaviour::Unreachable(kind)) =
+            self.0.behaviour.get(&(host.address, String::new()))
+        {
+            return Err(TransportError { kind: *kind, message: "scripted".into() });
+        }
+        Ok(Box::new(Scripted { fleet: self.0.clone(), host: host.address }))
+    }
+}
+
+impl Connection for Scripted {
+    fn query(&mut self, _: &str) -> Result<QueryOutput, TransportError> {
+        Ok(QueryOutput { output: b"fact\n".to_vec(), status: 0 })
+    }
+
+    fn run_step(
+        &mut self,
+        request: &StepRequest<'_>,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> Result<StepEnd, TransportError> {
+        let fleet = &self.fleet;
+        let now = fleet.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        fleet.most_at_once.fetch_max(now, Ordering::SeqCst);
+        fleet.order.lock().unwrap().push(format!("{} {}", request.step, self.host));
+        let key = (self.host, request.step.to_owned());
+        let end = match fleet.behaviour.get(&key) {
+            Some(Behaviour::Exit(status)) => Ok(StepEnd::Exited(*status)),
+            Some(Behaviour::Print(pieces)) => {
+                pieces.iter().for_each(|piece| on_output(piece));
+                Ok(StepEnd::Exited(0))
+            }
+            Some(Behaviour::Disconnect) => {
+                on_output(b"half a li");
+                Err(TransportError { kind: TransportErrorKind::Lost, message: "cut".into() })
+            }
+            Some(Behaviour::Locked) => Ok(StepEnd::Locked(
+                r#"{"operator":"eve","workstation":"far","run":"r9","step":"uaa","since":"noon"}"#
+                    .into(),
+            )),
+            Some(Behaviour::Stall) => {
+                fleet.gate.pass();
+                Ok(StepEnd::Exited(0))
+            }
+            Some(Behaviour::Unreachable(_)) | None => Ok(StepEnd::Exited(0)),
+        };
+        fleet.at_once.fetch_sub(1, Ordering::SeqCst);
+        end
+    }
+
+    fn put(
+        &mut self,
+        _: &Upload,
+        _: &mut dyn Read,
+        _: &mut dyn FnMut(u64),
+    ) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
+        let fleet = self.fleet.clone();
+        Box::new(move || fleet.gate.open())
+    }
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([127, 0, 1, last])
+}
+
+fn host(address: IpAddr) -> Host {
+    let ssh = SshSettings {
+        user: "paas".into(),
+        port: 22,
+        identity: None,
+        password: None,
+        jump: Vec::new(),
+        known_hosts: None,
+        host_keys: HostKeyPolicy::Off,
+    };
+    Host { address, ssh, packages: Vec::new(), place: Place::new(1, 1) }
+}
+
+fn step(name: &str, last: u8) -> Step {
+    Step {
+        id: StepId { step: name.into(), host: address(last) },
+        mode: Mode::Supervised,
+        script: "true\n".into(),
+        digest: String::new(),
+        receipt: "{".into(),
+        uploads: Vec::new(),
+        redact: vec!["hunter2".into()],
+        decision: Decision::Run(vec![Reason::New]),
+    }
+}
+
+fn stage(name: &str, hosts: impl IntoIterator<Item = u8>) -> Stage {
+    Stage {
+        name: name.into(),
+        steps: hosts.into_iter().map(|last| step(name, last)).collect(),
+        max_in_flight: None,
+        canaries: 0,
+        max_failures: None,
+    }
+}
+
+fn plan(stages: Vec<Stage>) -> Plan {
+    Plan { cluster: "test".into(), operation: "build".into(), stages }
+}
+
+fn fleet(behaviour: impl IntoIterator<Item = (u8, &'static str, Behaviour)>) -> Arc<Fleet> {
+    let behaviour =
+        behaviour.into_iter().map(|(last, step, b)| ((address(last), step.to_owned()), b));
+    Arc::new(Fleet { behaviour: behaviour.collect(), ..Fleet::default() })
+}
+
+/// Runs a plan and returns its outcome and its events, which RunState has found legal.
+fn run_with(fleet: &Arc<Fleet>, plan: &Plan, forks: usize, cancel: &Cancel) -> (Outcome, Vec<Event>) {
+    let hosts: Vec<Host> = (1..=60).map(|last| host(address(last))).collect();
+    let limits = Limits { forks, keep_scripts: false };
+    let transport = Arc::new(FleetTransport(fleet.clone()));
+    let engine = Engine::new(transport, &hosts, &Sudo::No, limits);
+    let run =
+        RunIdentity { id: "r1".into(), operator: "ada".into(), workstation: "desk".into() };
+    let (sink, mut receiver) = event_channel("r1");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (outcome, events) = runtime.block_on(async {
+        let collect = tokio::spawn(async move {
+            let mut events = Vec::new();
+            while let Some(event) = receiver.recv().await {
+                events.push(event);
+            }
+            events
+        });
+        let outcome = engine.run(plan, &run, cancel, &sink).await;
+        drop(sink);
+        (outcome, collect.await.unwrap())
+    });
+    let mut state = RunState::new();
+    for event in &events {
+        state.apply(event).unwrap_or_else(|error| panic!("{error}: {event:?}"));
+    }
+    (outcome, events)
+}
+
+fn run(fleet: &Arc<Fleet>, plan: &Plan) -> (Outcome, Vec<Event>) {
+    run_with(fleet, plan, 50, &Cancel::default())
+}
+
+fn result(outcome: &Outcome, name: &str, last: u8) -> StepResult {
+    outcome.results[&StepId { step: name.into(), host: address(last) }].clone()
+}
+
+#[test]
+fn stages_run_in_order_over_one_connection_a_host() {
+    let fleet = fleet([]);
+    let plan = plan(vec![stage("nats", [1, 2]), stage("router", [1, 2]), stage("uaa", [1])]);
+    let (outcome, _) = run(&fleet, &plan);
+    assert_eq!(outcome.succeeded(), 5);
+    assert_eq!(fleet.connects.load(Ordering::SeqCst), 2);
+    let order = fleet.order.lock().unwrap().clone();
+    let stages: Vec<&str> = order.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(stages, ["nats", "nats", "router", "router", "uaa"]);
+}
+
+#[test]
+fn a_failed_host_stops_later_stages_but_not_its_neighbours() {
+    let fleet = fleet([(2, "nats", Behaviour::Exit(7))]);
+    let (outcome, events) = run(&fleet, &plan(vec![stage("nats", 1..=5), stage("router", 1..=3)]));
+    assert_eq!(outcome.succeeded(), 4);
+    assert_eq!(result(&outcome, "nats", 2), StepResult::Failed { status: 7 });
+    assert_eq!(outcome.not_started, 3);
+    let reasons: Vec<String> = events
+        .iter()
+        .filter_map(|event| match &event.fact {
+            Fact::StepNotStarted { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, ["nats failed"; 3]);
+}
+
+#[test]
+fn forks_and_max_in_flight_bound_what_runs_at_once() {
+    let fleet_a = fleet([]);
+    run_with(&fleet_a, &plan(vec![stage("nats", 1..=40)]), 3, &Cancel::default());
+    assert!(fleet_a.most_at_once.load(Ordering::SeqCst) <= 3);
+    let fleet_b = fleet([]);
+    let mut narrow = stage("nats", 1..=40);
+    narrow.max_in_flight = Some(1);
+    run(&fleet_b, &plan(vec![narrow]));
+    assert_eq!(fleet_b.most_at_once.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_failed_canary_spares_the_others() {
+    let fleet = fleet([(1, "dea", Behaviour::Exit(1))]);
+    let mut careful = stage("dea", 1..=10);
+    careful.canaries = 2;
+    let (outcome, _) = run(&fleet, &plan(vec![careful]));
+    assert_eq!(outcome.succeeded(), 1, "the second canary");
+    assert_eq!(outcome.not_started, 8);
+}
+
+#[test]
+fn max_failures_stops_starting_more() {
+    let fleet =
+        fleet((1..=3).map(|last| (last, "dea", Behaviour::Exit(1))));
+    let mut bounded = stage("dea", 1..=10);
+    bounded.max_failures = Some(1);
+    bounded.max_in_flight = Some(1);
+    let (outcome, _) = run(&fleet, &plan(vec![bounded]));
+    assert_eq!((outcome.failed(), outcome.not_started), (2, 8));
+}
+
+#[test]
+fn an_unreachable_host_is_told_once_and_its_steps_not_started() {
+    let fleet = fleet([(2, "", Behaviour::Unreachable(TransportErrorKind::Auth))]);
+    let (outcome, events) = run(&fleet, &plan(vec![stage("nats", 1..=3), stage("uaa", [2])]));
+    assert_eq!(outcome.unreachable.len(), 1);
+    assert_eq!(outcome.unreachable[&address(2)].kind, TransportErrorKind::Auth);
+    assert_eq!((outcome.succeeded(), outcome.not_started), (2, 2));
+    let told = events.iter().filter(|e| matches!(e.fact, Fact::HostUnreachable { .. })).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_lost_connection_is_unknown_never_success_and_keeps_its_output() {
+    let fleet = fleet([(1, "nats", Behaviour::Disconnect)]);
+    let (outcome, events) = run(&fleet, &plan(vec![stage("nats", [1])]));
+    assert_eq!(result(&outcome, "nats", 1), StepResult::Unknown { why: "cut".into() });
+    let text: String = events.iter().filter_map(output_of).collect();
+    assert_eq!(text, "half a li");
+}
+
+#[test]
+fn another_run_is_named() {
+    let fleet = fleet([(1, "nats", Behaviour::Locked)]);
+    let (outcome, _) = run(&fleet, &plan(vec![stage("nats", [1])]));
+    assert!(outcome.is_locked());
+    let StepResult::Locked { holder } = result(&outcome, "nats", 1) else { panic!("not locked") };
+    assert_eq!(holder, "eve at far runs uaa there (run r9) since noon");
+}
+
+#[test]
+fn output_is_made_safe_and_secrets_are_blotted_out() {
+    let pieces: Vec<&[u8]> = vec![b"pass=hun", b"ter2 \x1b[31mred\n"];
+    let fleet = fleet([(1, "nats", Behaviour::Print(pieces))]);
+    let (_, events) = run(&fleet, &plan(vec![stage("nats", [1])]));
+    let text: String = events.iter().filter_map(output_of).collect();
+    assert_eq!(text, "pass=[secret] ␛[31mred\n");
+}
+
+#[test]
+fn skipped_steps_touch_nothing() {
+    let fleet = fleet([]);
+    let mut quiet = stage("nats", 1..=3);
+    for step in &mut quiet.steps {
+        step.decision = Decision::Skip("unchanged".into());
+    }
+    let (outcome, _) = run(&fleet, &plan(vec![quiet]));
+    assert_eq!(outcome.skipped, 3);
+    assert_eq!(fleet.connects.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn cancelling_once_lets_running_steps_end_and_starts_no_more() {
+    let fleet = fleet([(1, "nats", Behaviour::Stall)]);
+    let cancel = Cancel::default();
+    cancel.raise();
+    let (outcome, _) =
+        run_with(&fleet, &plan(vec![stage("nats", [1]), stage("uaa", [1])]), 50, &cancel);
+    assert!(outcome.cancelled);
+    assert_eq!((outcome.succeeded(), outcome.not_started), (0, 2));
+}
+
+#[test]
+fn cancelling_twice_leaves_a_stalled_step() {
+    let fleet = fleet([(1, "nats", Behaviour::Stall)]);
+    let cancel = Cancel::default();
+    let raised = {
+        let (cancel, fleet) = (cancel.clone(), fleet.clone());
+        std::thread::spawn(move || {
+            while fleet.at_once.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            cancel.raise();
+            cancel.raise();
+        })
+    };
+    let (outcome, _) =
+        run_with(&fleet, &plan(vec![stage("nats", [1]), stage("uaa", [1])]), 50, &cancel);
+    raised.join().unwrap();
+    assert!(outcome.cancelled);
+    assert_eq!(outcome.not_started, 1);
+}
+
+fn output_of(event: &Event) -> Option<String> {
+    match &event.fact {
+        Fact::StepOutput { text, .. } => Some(text.clone()),
+        _ => None,
+    }
+}

@@ -11,9 +11,10 @@ use paas_cluster_build::engine::{Cancel, Engine, Limits, Outcome, event_channel}
 use paas_cluster_build::event::{Event, Fact, StepResult};
 use paas_cluster_build::model::{Host, HostKeyPolicy, SshSettings, Sudo};
 use paas_cluster_build::plan::{
-    Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId, Upload,
+    Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId,
 };
 use paas_cluster_build::run_state::RunState;
+use paas_cluster_build::script::Upload;
 use paas_cluster_build::transport::{
     Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
 };

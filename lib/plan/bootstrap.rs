@@ -7,9 +7,8 @@ use serde::Deserialize;
 
 use super::package::{Prepared, PreparedRelease};
 use super::resolve::PlanError;
-use super::step::Upload;
 use crate::model::{Host, Sudo};
-use crate::script::Values;
+use crate::script::{Upload, Values};
 
 /// `deploy/init.sh`. A part of the release is either pushed (its digest names the file in the
 /// host's `artifacts/`), or fetched from a URL, or cloned; what doesn't apply is empty.

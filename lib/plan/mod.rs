@@ -18,4 +18,4 @@ pub use package::{PackageError, Prepared, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight};
 pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
 pub use resolve::{PlanError, Planner};
-pub use step::{Decision, Mode, Plan, Reason, Stage, Step, StepId, Upload};
+pub use step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::receipt::to_hex;
-use super::step::Upload;
 use crate::cluster_file::Place;
 use crate::model::{Artifact, Release, ReleaseSource};
+use crate::script::Upload;
 
 /// Folders that are no part of a release.
 const LEFT_OUT: [&str; 2] = [".git", "__pycache__"];

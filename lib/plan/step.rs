@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_file::Place;
+use crate::script::Upload;
 
 /// The identity of a step: the step's name (a component, or `component.job`) and its host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,17 +78,6 @@ pub enum Mode {
     Query,
     /// Under the on-host supervisor: locked, detached, with a receipt.
     Supervised,
-}
-
-/// A file that is pushed to a host, to `artifacts/<sha256>` below the tool's folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upload {
-    /// The file here.
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Its SHA-256 in hex.
-    pub sha256: String,
 }
 
 /// Whether a step runs.

@@ -1,0 +1,41 @@
+//! Who runs what: the operator, this machine, and a new run's id.
+
+use std::process::Command;
+
+use paas_cluster_build::plan::RunIdentity;
+
+/// Makes the identity of a new run; its id sorts by time: `20261121T014500Z-3f9a`.
+pub fn new_run() -> RunIdentity {
+    let mut random = [0; 3];
+    // Without the kernel's random numbers the time alone has to do.
+    let _ = getrandom::fill(&mut random);
+    let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    RunIdentity {
+        id: format!("{}-{random}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")),
+        operator: operator(),
+        workstation: workstation(),
+    }
+}
+
+fn operator() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .or_else(|| said_by("id", &["-un"]))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn workstation() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| said_by("hostname", &[]))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !said.is_empty()).then_some(said)
+}

@@ -1,0 +1,132 @@
+//! What every command begins with: the cluster file, read and validated, with its jobs.
+
+use std::fs;
+use std::path::Path;
+
+use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode, render_problems};
+use paas_cluster_build::cluster_jobs;
+use paas_cluster_build::job::Catalog;
+use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
+use paas_cluster_build::plan::PlanError;
+
+use crate::args::Common;
+use crate::exit::{Exit, Failure};
+
+/// A valid cluster and the jobs that it may use.
+pub struct Workspace {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Built-in and site jobs.
+    pub catalog: Catalog,
+    /// What validation knows of the jobs.
+    pub jobs: Vec<JobFacts>,
+    text: String,
+}
+
+impl Workspace {
+    /// Reads and validates the cluster file; every problem of it is in the error.
+    pub fn load(common: &Common) -> Result<Workspace, Failure> {
+        let path = &common.config;
+        let bytes = fs::read(path).map_err(|error| {
+            let hint = "name the cluster file with -c FILE";
+            Failure::usage(format!("{} can't be read: {error}; {hint}", path.display()))
+        })?;
+        let text = decode(&bytes)
+            .map_err(|problem| problems(path, &String::from_utf8_lossy(&bytes), &[problem]))?;
+        let (file, mut found) = ClusterFile::parse(path, &text);
+        let Some(file) = file else { return Err(problems(path, &text, &found)) };
+        let builtin = Catalog::new(cluster_jobs::all());
+        let catalog = match file.jobs_dir() {
+            Some(folder) => builtin.with_site_jobs(&folder).map_err(|errors| {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                Failure::usage(lines.join("\n"))
+            })?,
+            None => builtin,
+        };
+        let jobs = catalog.facts();
+        let release = common.release.as_deref().map(parse_release).transpose()?;
+        match Cluster::new(&file, &jobs, release) {
+            Ok(cluster) if found.is_empty() => Ok(Workspace { cluster, catalog, jobs, text }),
+            Ok(_) => Err(problems(path, &text, &found)),
+            Err(more) => {
+                found.extend(more);
+                Err(problems(path, &text, &found))
+            }
+        }
+    }
+
+    /// Narrows the cluster to components and `--limit`s.
+    pub fn select(&self, components: &[String], limits: &[String]) -> Result<Selection, Failure> {
+        self.cluster.select(components, limits).map_err(Failure::usage)
+    }
+
+    /// Says which components need a release when there's none.
+    pub fn require_release(&self, selection: &Selection) -> Result<(), Failure> {
+        if self.cluster.release.is_some() {
+            return Ok(());
+        }
+        let needing: Vec<&str> = self
+            .cluster
+            .needs_release(&self.jobs)
+            .into_iter()
+            .filter(|name| selection.has_component(name))
+            .collect();
+        if needing.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "no release is named, and {} {} one\n\
+             help: add `release: {{paas_release: {{path: FOLDER}}}}` to {}, or give \
+             --release PATH or --release URL#sha256=HEX\n\
+             help: an example release to try a cluster with is in deploy/release",
+            needing.join(", "),
+            if needing.len() == 1 { "needs" } else { "need" },
+            self.cluster.file.display(),
+        )))
+    }
+
+    /// Turns errors of planning into one that shows each at its place in the file.
+    pub fn plan_errors(&self, errors: &[PlanError]) -> Failure {
+        let mut placed = Vec::new();
+        let mut lines = Vec::new();
+        for error in errors {
+            match error.place {
+                Some(place) => placed.push(Problem::new(place, 1, error.message.clone())),
+                None => lines.push(error.message.clone()),
+            }
+        }
+        lines.dedup();
+        if !placed.is_empty() {
+            lines.push(problems(&self.cluster.file, &self.text, &placed).message);
+        }
+        Failure::usage(lines.join("\n"))
+    }
+}
+
+fn problems(path: &Path, text: &str, problems: &[Problem]) -> Failure {
+    let mut problems = problems.to_vec();
+    paas_cluster_build::cluster_file::sort_problems(&mut problems);
+    // anstream takes the colours out again where they aren't wanted.
+    Failure { exit: Exit::Usage, message: render_problems(path, text, &problems, true) }
+}
+
+/// Reads `--release`: a path, or a URL with its digest.
+fn parse_release(given: &str) -> Result<Release, Failure> {
+    let artifact = if given.contains("://") {
+        let (url, sha256) = given.split_once("#sha256=").ok_or_else(|| {
+            Failure::usage(format!(
+                "--release {given}: a URL needs its digest, as in {given}#sha256=HEX\n\
+                 help: `sha256sum` of the archive prints it"
+            ))
+        })?;
+        if sha256.len() != 64 || !sha256.chars().all(|c| c.is_ascii_hexdigit()) {
+            return Err(Failure::usage(format!(
+                "--release: `{sha256}` is no SHA-256; 64 hexadecimal digits are expected"
+            )));
+        }
+        Artifact::Url { url: url.to_owned(), sha256: sha256.to_ascii_lowercase() }
+    } else {
+        Artifact::Path { path: given.into(), sha256: None }
+    };
+    Ok(Release { micro_paas: None, paas_release: ReleaseSource::Artifact(artifact), place: None })
+}

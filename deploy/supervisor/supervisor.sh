@@ -85,7 +85,8 @@ run_step() {
 
 # follow DIR OFFSET: reads on a step that was started before.
 follow() {
-	pid= started=
+	pid=''
+	started=''
 	if [ -e "$1/pid" ]; then read -r pid started <"$1/pid"; fi
 	follow_process "$1" "$2" "$pid" "$started"
 }

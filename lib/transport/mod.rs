@@ -3,10 +3,17 @@
 //! The engine sees only the two traits; SSH is the real one, the local one runs the same on-host
 //! protocol on this machine for tests.
 
+mod local;
+mod protocol;
+mod ssh;
+
 use std::io::Read;
 
+pub use local::LocalTransport;
+pub use ssh::SshTransport;
+
 use crate::model::{Host, Sudo};
-use crate::plan::Upload;
+use crate::script::Upload;
 
 /// Opens connections.
 pub trait Transport: Send + Sync {
@@ -120,4 +127,29 @@ pub enum TransportErrorKind {
     Lost,
     /// The host said something that the protocol doesn't know, or can't carry out a request.
     Host,
+}
+
+impl TransportError {
+    /// Makes an error of a kind.
+    pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> TransportError {
+        TransportError { kind, message: message.into() }
+    }
+}
+
+impl TransportErrorKind {
+    /// Names the kind as events have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TransportErrorKind::Refused => "refused",
+            TransportErrorKind::Timeout => "timeout",
+            TransportErrorKind::NoRoute => "no_route",
+            TransportErrorKind::Protocol => "protocol",
+            TransportErrorKind::Auth => "auth",
+            TransportErrorKind::HostKey => "host_key",
+            TransportErrorKind::Sudo => "sudo",
+            TransportErrorKind::LocalSetup => "local_setup",
+            TransportErrorKind::Lost => "lost",
+            TransportErrorKind::Host => "host",
+        }
+    }
 }

@@ -1,0 +1,421 @@
+//! The controller's side of the on-host protocol (`docs/on-host-protocol.md`), over any stream of
+//! bytes: what is sent to the loader, and how the supervisor's frames are read.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use super::{QueryOutput, StepEnd, StepRequest, TransportError, TransportErrorKind};
+use crate::script::Upload;
+
+/// Where the tool keeps its files on a host.
+pub(super) const ROOT: &str = "/var/lib/paas-cluster-build";
+/// What a host runs for every request: it reads the supervisor's text, by its length, and runs it.
+/// Lines before the one that names the length are passed over: a sudo that needed no password
+/// leaves the one that was sent.
+pub(super) const LOADER: &str = r#"while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done; exit 97"#;
+/// Every line of the supervisor's own begins so.
+const PREFIX: &str = "pcb1 ";
+/// The longest line of a reply; a frame's content isn't a line.
+const LONGEST_LINE: u64 = 64 * 1024;
+/// How much of a query's output is kept.
+const QUERY_LIMIT: u64 = 4 * 1024 * 1024;
+const SUPERVISOR: &str = include_str!("../../deploy/supervisor/supervisor.sh");
+const WRAPPER: &str = include_str!("../../deploy/supervisor/wrapper.sh");
+
+/// A running loader: its output (both streams as one) and its input.
+pub(super) trait Duplex: Read + Write {
+    /// Says that nothing more will be sent.
+    fn close_write(&mut self) -> io::Result<()>;
+}
+
+/// One request to the supervisor and the reading of its reply.
+pub(super) struct Exchange<D: Duplex> {
+    stream: BufReader<D>,
+    /// What came before the first line of the supervisor: a sudo error, a shell's greeting.
+    noise: String,
+}
+
+/// A line of the supervisor.
+enum Reply {
+    Data(u64),
+    End(StepEnd),
+    Word(String),
+}
+
+impl<D: Duplex> Exchange<D> {
+    /// Sends a request: password line if sudo wants one, supervisor, request line, content.
+    pub(super) fn open(
+        stream: D,
+        sudo_password: Option<&str>,
+        request: &str,
+        blobs: &[&[u8]],
+    ) -> Result<Exchange<D>, TransportError> {
+        let supervisor = supervisor_text();
+        let mut message = Vec::with_capacity(supervisor.len() + 1024);
+        if let Some(password) = sudo_password {
+            message.extend_from_slice(password.as_bytes());
+            message.push(b'\n');
+        }
+        message.extend_from_slice(format!("{PREFIX}{}\n{supervisor}", supervisor.len()).as_bytes());
+        message.extend_from_slice(request.as_bytes());
+        message.push(b'\n');
+        blobs.iter().for_each(|blob| message.extend_from_slice(blob));
+        let mut exchange = Exchange { stream: BufReader::new(stream), noise: String::new() };
+        let sent = exchange.stream.get_mut().write_all(&message);
+        let sent = sent.and_then(|()| exchange.stream.get_mut().flush());
+        match sent {
+            Ok(()) => Ok(exchange),
+            // A command that ended at once has closed its input and said why: that is worth more.
+            Err(error) => Err(exchange.what_it_said().unwrap_or_else(|| lost(&error))),
+        }
+    }
+
+    /// Follows a step to its end.
+    pub(super) fn follow(
+        mut self,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> Result<StepEnd, TransportError> {
+        loop {
+            match self.reply()? {
+                Reply::Data(bytes) => self.pass_on(bytes, on_output)?,
+                Reply::End(end) => return Ok(end),
+                Reply::Word(word) => return Err(unexpected(&word)),
+            }
+        }
+    }
+
+    /// Reads a query's output up to its trailer.
+    pub(super) fn query(mut self, nonce: &str) -> Result<QueryOutput, TransportError> {
+        match self.reply()? {
+            Reply::Word(word) if word == "output" => {}
+            _ => return Err(unexpected("something else than a query's output")),
+        }
+        let mut output = Vec::new();
+        let limited = &mut (&mut self.stream).take(QUERY_LIMIT);
+        limited.read_to_end(&mut output).map_err(|error| lost(&error))?;
+        let trailer = format!("\n{PREFIX}{nonce} ");
+        let at = output
+            .windows(trailer.len())
+            .rposition(|window| window == trailer.as_bytes())
+            .ok_or_else(|| match output.len() as u64 {
+                QUERY_LIMIT => TransportError::new(
+                    TransportErrorKind::Host,
+                    format!("it printed more than {} MiB", QUERY_LIMIT / 1024 / 1024),
+                ),
+                _ => TransportError::new(
+                    TransportErrorKind::Lost,
+                    "the connection ended in the middle of an answer",
+                ),
+            })?;
+        let status = String::from_utf8_lossy(&output[at + trailer.len()..]).trim().parse();
+        let status = status.map_err(|_| unexpected("a trailer without a status"))?;
+        output.truncate(at);
+        Ok(QueryOutput { output, status })
+    }
+
+    /// Pushes a file's content if the host wants it.
+    pub(super) fn put(
+        mut self,
+        upload: &Upload,
+        content: &mut dyn Read,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<(), TransportError> {
+        match self.reply()? {
+            Reply::Word(word) if word == "have" => return Ok(()),
+            Reply::Word(word) if word == "send" => {}
+            _ => return Err(unexpected("neither `have` nor `send`")),
+        }
+        let mut content = content.take(upload.bytes);
+        let mut buffer = vec![0; 64 * 1024];
+        let mut sent = 0;
+        loop {
+            let count = content.read(&mut buffer).map_err(|error| {
+                let message = format!("{} can't be read: {error}", upload.path.display());
+                TransportError::new(TransportErrorKind::LocalSetup, message)
+            })?;
+            if count == 0 {
+                break;
+            }
+            if let Err(error) = self.stream.get_mut().write_all(&buffer[..count]) {
+                return Err(self.what_it_said().unwrap_or_else(|| lost(&error)));
+            }
+            sent += count as u64;
+            on_progress(sent);
+        }
+        let _ = self.stream.get_mut().flush();
+        let _ = self.stream.get_mut().close_write();
+        match self.reply()? {
+            Reply::Word(word) if word == "stored" => Ok(()),
+            _ => Err(unexpected("no `stored`")),
+        }
+    }
+
+    /// Hands a frame's content on, as it comes.
+    fn pass_on(
+        &mut self,
+        mut bytes: u64,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), TransportError> {
+        while bytes > 0 {
+            let available = self.stream.fill_buf().map_err(|error| lost(&error))?;
+            if available.is_empty() {
+                return Err(lost(&io::ErrorKind::UnexpectedEof.into()));
+            }
+            let count = available.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            on_output(&available[..count]);
+            self.stream.consume(count);
+            bytes -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads lines until one is the supervisor's; keeps what else was said.
+    fn reply(&mut self) -> Result<Reply, TransportError> {
+        loop {
+            let mut line = Vec::new();
+            (&mut self.stream)
+                .take(LONGEST_LINE)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| lost(&error))?;
+            if line.is_empty() {
+                return Err(self.explain_silence());
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\n', '\r']);
+            match line.strip_prefix(PREFIX) {
+                Some(said) => return parse(said),
+                None if self.noise.len() < 4096 => {
+                    self.noise.push_str(line);
+                    self.noise.push('\n');
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Why the command ended without a word of the supervisor.
+    fn explain_silence(&self) -> TransportError {
+        let said = self.noise.trim();
+        let sudo = ["sudo:", "not in the sudoers", "a password is required", "su:", "doas"];
+        if sudo.iter().any(|sign| said.contains(sign)) {
+            return TransportError::new(
+                TransportErrorKind::Sudo,
+                format!(
+                    "root's rights can't be had: {}; set `sudo` in the cluster file (a password's \
+                     source, or false when the login user is root), or let the user call sudo \
+                     without a password",
+                    last_line(said)
+                ),
+            );
+        }
+        if said.is_empty() {
+            return TransportError::new(
+                TransportErrorKind::Lost,
+                "the connection ended before the host answered",
+            );
+        }
+        TransportError::new(
+            TransportErrorKind::Host,
+            format!("the host's shell said: {}", last_line(said)),
+        )
+    }
+
+    /// What the host says when it can't be written to any more.
+    fn what_it_said(&mut self) -> Option<TransportError> {
+        match self.reply() {
+            Err(error) if error.kind != TransportErrorKind::Lost => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a line of the supervisor, without its prefix.
+fn parse(said: &str) -> Result<Reply, TransportError> {
+    let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
+    match word {
+        "data" => rest.parse().map(Reply::Data).map_err(|_| unexpected(said)),
+        "end" => {
+            rest.parse().map(|n| Reply::End(StepEnd::Exited(n))).map_err(|_| unexpected(said))
+        }
+        "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
+        "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
+        "error" => Err(TransportError::new(TransportErrorKind::Host, format!("the host: {rest}"))),
+        _ => Ok(Reply::Word(said.to_owned())),
+    }
+}
+
+/// The request line of a step and the blobs that follow it.
+pub(super) fn step_request(root: &str, request: &StepRequest<'_>) -> Result<String, TransportError> {
+    check_name(request.run)?;
+    check_name(request.step)?;
+    Ok(format!(
+        "run {root} {} {} {} {} {} {}",
+        request.run,
+        request.step,
+        if request.keep_script { "yes" } else { "no" },
+        request.script.len(),
+        request.receipt.len(),
+        request.holder.len(),
+    ))
+}
+
+/// The request line that follows a step from a byte on.
+pub(super) fn follow_request(
+    root: &str,
+    run: &str,
+    step: &str,
+    offset: u64,
+) -> Result<String, TransportError> {
+    check_name(run)?;
+    check_name(step)?;
+    Ok(format!("follow {root} {run} {step} {offset}"))
+}
+
+/// The request line of a query.
+pub(super) fn query_request(root: &str, nonce: &str, script: &str) -> String {
+    format!("query {root} {nonce} {}", script.len())
+}
+
+/// The request line of a file.
+pub(super) fn put_request(root: &str, upload: &Upload) -> Result<String, TransportError> {
+    check_name(&upload.sha256)?;
+    Ok(format!("put {root} {} {}", upload.sha256, upload.bytes))
+}
+
+/// Makes a word that the host can't guess.
+pub(super) fn nonce() -> Result<String, TransportError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        TransportError::new(TransportErrorKind::LocalSetup, format!("no random numbers: {error}"))
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A name becomes a folder on the host and a word of the request line.
+fn check_name(name: &str) -> Result<(), TransportError> {
+    let is_fine = !name.is_empty()
+        && !name.starts_with(['.', '-'])
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if is_fine {
+        return Ok(());
+    }
+    let message = format!("`{name}` can't name a run or step: letters, digits and ._- can");
+    Err(TransportError::new(TransportErrorKind::LocalSetup, message))
+}
+
+/// What the loader runs: the wrapper's text in a variable, then the supervisor; without the comment
+/// lines, which are for readers and would travel with every step.
+fn supervisor_text() -> String {
+    let wrapper = shell_words::quote(&without_comments(WRAPPER)).into_owned();
+    format!("wrapper={wrapper}\n{}", without_comments(SUPERVISOR))
+}
+
+fn without_comments(script: &str) -> String {
+    let lines = script.lines().filter(|line| {
+        let text = line.trim_start();
+        !text.is_empty() && !text.starts_with('#')
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+fn unexpected(what: &str) -> TransportError {
+    TransportError::new(
+        TransportErrorKind::Host,
+        format!("the host said what the protocol doesn't know: {what}"),
+    )
+}
+
+pub(super) fn lost(error: &io::Error) -> TransportError {
+    TransportError::new(TransportErrorKind::Lost, format!("the connection was lost: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A host that has said everything already and takes whatever is sent.
+    struct Said(io::Cursor<Vec<u8>>);
+
+    impl Read for Said {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            // A byte at a time is the worst way to be cut.
+            let one = buffer.len().min(1);
+            self.0.read(&mut buffer[..one])
+        }
+    }
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Duplex for Said {
+        fn close_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn exchange(said: &[u8]) -> Exchange<Said> {
+        Exchange::open(Said(io::Cursor::new(said.to_vec())), None, "run", &[]).unwrap()
+    }
+
+    fn followed(said: &[u8]) -> (Vec<u8>, Result<StepEnd, TransportError>) {
+        let mut output = Vec::new();
+        let end = exchange(said).follow(&mut |bytes| output.extend_from_slice(bytes));
+        (output, end)
+    }
+
+    #[test]
+    fn frames_are_data_whatever_they_hold() {
+        let (output, end) = followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
+        assert_eq!(output, b"pcb1 end 0\n\0");
+        assert_eq!(end.unwrap(), StepEnd::Exited(3));
+    }
+
+    #[test]
+    fn an_end_that_never_came_is_no_success() {
+        for said in [&b""[..], b"pcb1 data 5\nab", b"pcb1 data 2\nab", b"pcb1 en"] {
+            assert!(followed(said).1.is_err(), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusing_sudo_is_told_from_a_lost_connection() {
+        let error = followed(b"sudo: a password is required\n").1.unwrap_err();
+        assert_eq!(error.kind, TransportErrorKind::Sudo);
+        assert!(error.message.contains("a password is required"), "{error}");
+        assert_eq!(followed(b"").1.unwrap_err().kind, TransportErrorKind::Lost);
+    }
+
+    #[test]
+    fn a_query_ends_with_its_own_nonce_only() {
+        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n").query("n0nce").unwrap();
+        assert_eq!(output, QueryOutput { output: b"pcb1 other 0\n".to_vec(), status: 4 });
+        assert!(exchange(b"pcb1 output\nabc").query("n0nce").is_err());
+    }
+
+    #[test]
+    fn names_that_would_leave_their_folder_are_refused() {
+        for bad in ["", "..", ".x", "a/b", "a b", "-x", "a\n"] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+        assert!(check_name("data.postgres").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(said in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = followed(&said);
+            let _ = exchange(&said).query("n");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Logging in: the file's key or password, else the agent and the usual keys, as `ssh` would.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ssh2::{KeyboardInteractivePrompt, Prompt, Session};
+
+use crate::model::{Host, PasswordSource};
+use crate::transport::{TransportError, TransportErrorKind};
+
+/// The keys that are tried when the file names none, as OpenSSH names them.
+const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/// Keys and passwords, each read once for all hosts.
+#[derive(Default)]
+pub(super) struct Credentials {
+    files: Mutex<HashMap<PathBuf, String>>,
+}
+
+impl Credentials {
+    /// Logs in, or says everything that was tried.
+    pub(super) fn log_in(&self, session: &Session, host: &Host) -> Result<(), TransportError> {
+        let user = &host.ssh.user;
+        // The question also tells libssh2 which methods the server takes.
+        let offered = session.auth_methods(user).unwrap_or_default().to_owned();
+        let mut tried = Vec::new();
+        if session.authenticated() {
+            return Ok(());
+        }
+        if let Some(identity) = &host.ssh.identity {
+            self.with_key(session, user, identity, &mut tried)?;
+        } else {
+            with_agent(session, user, &mut tried);
+            for key in usual_keys() {
+                if !session.authenticated() {
+                    self.with_key(session, user, &key, &mut tried)?;
+                }
+            }
+        }
+        if !session.authenticated()
+            && let Some(source) = &host.ssh.password
+        {
+            let password = self.password(source)?;
+            if offered.contains("password") {
+                let _ = session.userauth_password(user, &password);
+            }
+            if !session.authenticated() && offered.contains("keyboard-interactive") {
+                let mut answer = Answer { password: &password };
+                let _ = session.userauth_keyboard_interactive(user, &mut answer);
+            }
+            tried.push("the password".to_owned());
+        }
+        if session.authenticated() {
+            return Ok(());
+        }
+        let tried = match tried.as_slice() {
+            [] => "nothing could be tried: there is no agent, no key in ~/.ssh and no password"
+                .to_owned(),
+            tried => format!("tried {}", tried.join(", ")),
+        };
+        Err(TransportError::new(
+            TransportErrorKind::Auth,
+            format!(
+                "the host is there, but lets `{user}` not in ({tried}; it takes {}); check \
+                 ssh.user and ssh.identity, and that the public key is in \
+                 ~{user}/.ssh/authorized_keys there",
+                if offered.is_empty() { "unknown methods" } else { &offered }
+            ),
+        ))
+    }
+
+    /// Reads a password from where the cluster file says.
+    pub(super) fn password(&self, source: &PasswordSource) -> Result<String, TransportError> {
+        match source {
+            PasswordSource::Env(name) => std::env::var(name).map_err(|_| {
+                local(format!("the environment variable {name}, for a password, isn't set"))
+            }),
+            PasswordSource::File(path) => {
+                only_the_owners(path)?;
+                let text = self.read(path)?;
+                Ok(text.lines().next().unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    fn with_key(
+        &self,
+        session: &Session,
+        user: &str,
+        path: &Path,
+        tried: &mut Vec<String>,
+    ) -> Result<(), TransportError> {
+        let key = self.read(path)?;
+        let outcome = session.userauth_pubkey_memory(user, None, &key, None);
+        tried.push(match outcome {
+            Ok(()) => return Ok(()),
+            Err(_) if is_encrypted(&key) => {
+                format!("{} (encrypted: load it into an agent with ssh-add)", path.display())
+            }
+            Err(_) => path.display().to_string(),
+        });
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> Result<String, TransportError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = files.get(path) {
+            return Ok(text.clone());
+        }
+        let text = fs::read_to_string(path)
+            .map_err(|error| local(format!("{} can't be read: {error}", path.display())))?;
+        files.insert(path.to_owned(), text.clone());
+        Ok(text)
+    }
+}
+
+/// Tries each key of a running agent.
+fn with_agent(session: &Session, user: &str, tried: &mut Vec<String>) {
+    let Ok(mut agent) = session.agent() else { return };
+    if agent.connect().is_err() || agent.list_identities().is_err() {
+        return;
+    }
+    for identity in agent.identities().unwrap_or_default() {
+        if agent.userauth(user, &identity).is_ok() {
+            return;
+        }
+        tried.push(format!("the agent's key {}", identity.comment()));
+    }
+}
+
+fn usual_keys() -> Vec<PathBuf> {
+    let Some(home) = std::env::var_os("HOME") else { return Vec::new() };
+    let folder = PathBuf::from(home).join(".ssh");
+    USUAL_KEYS.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+}
+
+/// OpenSSH's own format says so inside its Base64; its header names the cipher `none` otherwise.
+fn is_encrypted(key: &str) -> bool {
+    // "openssh-key-v1\0" and the length of the cipher's name come first; "AAAABG5vbmU" is "none".
+    key.contains("ENCRYPTED")
+        || (key.contains("BEGIN OPENSSH PRIVATE KEY") && !key.contains("AAAABG5vbmU"))
+}
+
+fn only_the_owners(path: &Path) -> Result<(), TransportError> {
+    let metadata = fs::metadata(path)
+        .map_err(|error| local(format!("{} can't be read: {error}", path.display())))?;
+    if metadata.mode() & 0o077 != 0 {
+        return Err(local(format!(
+            "others can read the password in {}; `chmod 600` it",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn local(message: String) -> TransportError {
+    TransportError::new(TransportErrorKind::LocalSetup, message)
+}
+
+/// Answers every question of keyboard-interactive with the password.
+struct Answer<'a> {
+    password: &'a str,
+}
+
+impl KeyboardInteractivePrompt for Answer<'_> {
+    fn prompt<'b>(&mut self, _: &str, _: &str, prompts: &[Prompt<'b>]) -> Vec<String> {
+        prompts.iter().map(|_| self.password.to_owned()).collect()
+    }
+}

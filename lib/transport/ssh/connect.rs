@@ -1,0 +1,182 @@
+//! The wire to a host: TCP under a deadline, or OpenSSH's own `ssh -W` through jump hosts.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use ssh2::Session;
+
+use super::setup;
+use crate::model::{Host, Jump};
+use crate::transport::{TransportError, TransportErrorKind};
+
+/// How long a TCP connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long each part of the key exchange and login may take.
+pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long sent data may stay unacknowledged before the connection counts as lost.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What carries the SSH session.
+pub(super) enum Wire {
+    /// A connection to the host itself.
+    Tcp(TcpStream),
+    /// A socket to an `ssh -W` that goes through the jump hosts.
+    Through(UnixStream, Arc<Mutex<Child>>),
+}
+
+impl Wire {
+    /// Lets a session use the wire.
+    pub(super) fn give_to(&self, session: &mut Session) -> Result<(), TransportError> {
+        let failed = |error: io::Error| setup(&format!("the socket can't be shared: {error}"));
+        match self {
+            Wire::Tcp(stream) => session.set_tcp_stream(stream.try_clone().map_err(failed)?),
+            Wire::Through(stream, _) => session.set_tcp_stream(stream.try_clone().map_err(failed)?),
+        }
+        Ok(())
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Wire> {
+        Ok(match self {
+            Wire::Tcp(stream) => Wire::Tcp(stream.try_clone()?),
+            Wire::Through(stream, child) => Wire::Through(stream.try_clone()?, child.clone()),
+        })
+    }
+
+    /// Ends every call that is blocked on the wire.
+    pub(super) fn shut_down(&self, how: Shutdown) {
+        // A wire that's already down needs no second end.
+        let _ = match self {
+            Wire::Tcp(stream) => stream.shutdown(how),
+            Wire::Through(stream, _) => stream.shutdown(how),
+        };
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Wire::Through(stream, child) = self
+            && Arc::strong_count(child) == 1
+        {
+            let _ = stream.shutdown(Shutdown::Both);
+            let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Connects to a host, directly or through its jump hosts.
+pub(super) fn connect(host: &Host) -> Result<Wire, TransportError> {
+    if host.ssh.jump.is_empty() { direct(host) } else { through(host) }
+}
+
+fn direct(host: &Host) -> Result<Wire, TransportError> {
+    let target = SocketAddr::new(host.address, host.ssh.port);
+    let open = || -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+        socket.connect_timeout(&target.into(), CONNECT_TIMEOUT)?;
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(socket.into())
+    };
+    open().map(Wire::Tcp).map_err(|error| connect_error(target, &error))
+}
+
+/// Says why TCP didn't connect and what to look at.
+fn connect_error(target: SocketAddr, error: &io::Error) -> TransportError {
+    use TransportErrorKind::{NoRoute, Refused, Timeout};
+    let (kind, message) = match error.kind() {
+        ErrorKind::ConnectionRefused => (
+            Refused,
+            format!(
+                "the machine answers, but nothing listens on port {}; is sshd running there, \
+                 and is ssh.port right?",
+                target.port()
+            ),
+        ),
+        ErrorKind::TimedOut => (
+            Timeout,
+            format!(
+                "no answer within {} s; is the machine on, and does a firewall drop port {}?",
+                CONNECT_TIMEOUT.as_secs(),
+                target.port()
+            ),
+        ),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => (
+            NoRoute,
+            format!("no way to {} from here ({error}); check address, route and cable", target.ip()),
+        ),
+        _ => (NoRoute, format!("can't connect to {target}: {error}")),
+    };
+    TransportError::new(kind, message)
+}
+
+/// Says why the key exchange failed.
+pub(super) fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportError {
+    const BANNER: [i32; 2] = [-2, -13]; // no banner received; the socket was closed
+    const TIMEOUT: [i32; 2] = [-9, -30]; // timed out; waiting for data timed out
+    match error.code() {
+        ssh2::ErrorCode::Session(code) if TIMEOUT.contains(&code) => TransportError::new(
+            TransportErrorKind::Timeout,
+            format!(
+                "port {} took the connection but said nothing; is sshd behind it, and is the \
+                 machine overloaded?",
+                host.ssh.port
+            ),
+        ),
+        ssh2::ErrorCode::Session(code) if BANNER.contains(&code) => TransportError::new(
+            TransportErrorKind::Protocol,
+            format!(
+                "port {} closed the connection before it named itself: no SSH server, or one \
+                 that refuses this address (MaxStartups, PerSourcePenalties, hosts.deny)",
+                host.ssh.port
+            ),
+        ),
+        _ => TransportError::new(
+            TransportErrorKind::Protocol,
+            format!("the SSH key exchange failed: {}", error.message()),
+        ),
+    }
+}
+
+/// Lets OpenSSH go through the jump hosts, with its own configuration, keys and host-key checks.
+fn through(host: &Host) -> Result<Wire, TransportError> {
+    let (last, before) = host.ssh.jump.split_last().expect("a jump was found");
+    let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ConnectTimeout=10"]);
+    if !before.is_empty() {
+        ssh.arg("-J").arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
+    }
+    if let Some(user) = &last.user {
+        ssh.args(["-l", user]);
+    }
+    ssh.args(["-p", &last.port.to_string()]);
+    ssh.arg("-W").arg(forward_target(host.address, host.ssh.port)).arg("--").arg(&last.host);
+    let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
+    let output: OwnedFd = theirs.into();
+    let child = ssh
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(output))
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    Ok(Wire::Through(ours, Arc::new(Mutex::new(child))))
+}
+
+fn shown(jump: &Jump) -> String {
+    let user = jump.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+    format!("{user}{}:{}", jump.host, jump.port)
+}
+
+fn forward_target(address: IpAddr, port: u16) -> String {
+    SocketAddr::new(address, port).to_string()
+}

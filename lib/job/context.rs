@@ -1,11 +1,18 @@
 //! What a job may look at while it collects its values.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::JobError;
+use crate::cluster_file::Place;
 use crate::model::{Cluster, Component, Instance};
+use crate::script::Values;
 
 /// The secrets of a run by name: from the configuration, from a host, or generated.
-pub type Secrets = BTreeMap<String, secrecy::SecretString>;
+pub type Secrets = BTreeMap<String, SecretString>;
 
 /// One job's view of the cluster: the whole of it, and the instance that it stands on.
 pub struct Context<'a> {
@@ -17,4 +24,85 @@ pub struct Context<'a> {
     pub instance: &'a Instance,
     /// The secrets that are known to this run.
     pub secrets: &'a Secrets,
+}
+
+impl<'a> Context<'a> {
+    /// Begins a job's values with those that every script has: the login user and its home.
+    pub fn base_values(&self) -> Values {
+        let mut values = Values::new();
+        let user = self.user();
+        values.set("paas_user", user);
+        match self.var("paas_home") {
+            Some((home, place)) => values.set_from("paas_home", home, *place),
+            None => values.set("paas_home", home_of(self.cluster, user)),
+        }
+        values
+    }
+
+    /// Finds the address of the first host that runs a job, and where it stands in the file.
+    ///
+    /// # Errors
+    /// No host of the cluster runs it.
+    pub fn address_of(&self, job: &str) -> Result<(IpAddr, Place), JobError> {
+        let mut instances = self.cluster.instances_of_job(job);
+        let (_, first) = instances.next().ok_or_else(|| JobError {
+            message: format!("{} needs {job}, which no host runs", self.component.name),
+            place: Some(self.component.place),
+        })?;
+        Ok((first.address, first.place))
+    }
+
+    /// Sets `name` to the address of the first host that runs a job.
+    ///
+    /// # Errors
+    /// No host of the cluster runs it.
+    pub fn set_address(&self, values: &mut Values, name: &str, job: &str) -> Result<(), JobError> {
+        let (address, place) = self.address_of(job)?;
+        values.set_from(name, address, place);
+        Ok(())
+    }
+
+    /// Sets `index` to the instance's number.
+    pub fn set_index(&self, values: &mut Values) {
+        values.set_from("index", self.instance.index, self.instance.place);
+    }
+
+    /// Sets `name` to the variable of that name, or to a default.
+    pub fn set_var(&self, values: &mut Values, name: &str, default: impl serde::Serialize) {
+        match self.var(name) {
+            Some((value, place)) => values.set_from(name, value, *place),
+            None => values.set(name, default),
+        }
+    }
+
+    /// Sets `name` to the secret of that name.
+    ///
+    /// # Errors
+    /// The run doesn't know it.
+    pub fn set_secret(&self, values: &mut Values, name: &str) -> Result<(), JobError> {
+        let secret = self.secrets.get(name).ok_or_else(|| {
+            JobError::new(format!("{} needs the secret {name}, which is not known", self.component.name))
+        })?;
+        values.set_secret(name, secret.expose_secret());
+        Ok(())
+    }
+
+    /// Finds a variable: the instance's, else the component's, else the cluster's.
+    pub fn var(&self, name: &str) -> Option<&'a (Value, Place)> {
+        let layers = [&self.instance.vars, &self.component.vars, &self.cluster.vars];
+        layers.into_iter().find_map(|layer| layer.get(name))
+    }
+
+    fn user(&self) -> &'a str {
+        self.cluster.host(self.instance.address).map_or("paas", |host| &host.ssh.user)
+    }
+}
+
+/// Tells a login user's home: `vars.paas_home`, or the usual place.
+pub fn home_of(cluster: &Cluster, user: &str) -> String {
+    match cluster.vars.get("paas_home") {
+        Some((Value::String(home), _)) => home.clone(),
+        _ if user == "root" => "/root".to_owned(),
+        _ => format!("/home/{user}"),
+    }
 }

@@ -18,3 +18,18 @@ pub enum Check {
     /// A shell command exits with 0.
     Command(String),
 }
+
+/// Everything that tells whether a job's services are well, and where they say why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The release's components that must say `status` with 0, in the order of starting.
+    pub services: Vec<String>,
+    /// The systemd units that must be active, for jobs that drive no release.
+    pub units: Vec<String>,
+    /// Further questions.
+    pub checks: Vec<Check>,
+    /// The services' own logs; relative to the login user's home.
+    pub logs: Vec<String>,
+    /// How long a start may take, in seconds.
+    pub timeout: u32,
+}

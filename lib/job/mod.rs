@@ -2,12 +2,20 @@
 //! they are rendered and how its health is checked. The catalog holds the built-in jobs and those
 //! that a site keeps in `jobs_dir`.
 
+mod catalog;
 mod context;
+mod frame;
 mod health;
+mod release_job;
+mod site;
 
-pub use context::{Context, Secrets};
-pub use health::Check;
+pub use catalog::Catalog;
+pub use context::{Context, Secrets, home_of};
+pub use health::{Check, Health};
+pub use release_job::ReleaseJob;
+pub use site::SiteJobError;
 
+use crate::cluster_file::Place;
 use crate::model::JobFacts;
 use crate::script::Values;
 
@@ -26,10 +34,41 @@ pub enum Action {
     Health,
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: [Action; 5] =
+        [Action::Deploy, Action::Start, Action::Stop, Action::Restart, Action::Health];
+
+    /// Names the action as receipts and file names have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Deploy => "deploy",
+            Action::Start => "start",
+            Action::Stop => "stop",
+            Action::Restart => "restart",
+            Action::Health => "health",
+        }
+    }
+}
+
+/// A secret that a job's scripts hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretNeed {
+    /// Its name: the variable in the cluster file that may set it, and the file on the host.
+    pub name: String,
+    /// The job whose first host keeps it, so that any workstation can go on with it.
+    pub kept_by: String,
+}
+
 /// A job: one component's work on one host.
 pub trait Job: Send + Sync {
     /// Tells name, needs and ports.
     fn facts(&self) -> &JobFacts;
+
+    /// Names the secrets in its scripts.
+    fn secrets(&self) -> &[SecretNeed] {
+        &[]
+    }
 
     /// Collects the values that its scripts on this host are made of.
     ///
@@ -42,6 +81,9 @@ pub trait Job: Send + Sync {
     /// # Errors
     /// A template that can't be rendered from these values.
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError>;
+
+    /// Returns the job's own template with its name, as it stands before rendering.
+    fn template(&self) -> (&str, &str);
 }
 
 /// Why a job can't make its script.
@@ -51,5 +93,23 @@ pub struct JobError {
     /// What is wrong and what to do.
     pub message: String,
     /// Where in the cluster file, if it's there.
-    pub place: Option<crate::cluster_file::Place>,
+    pub place: Option<Place>,
+}
+
+impl JobError {
+    /// Makes an error that has no place in the cluster file.
+    pub fn new(message: impl Into<String>) -> JobError {
+        JobError { message: message.into(), place: None }
+    }
+}
+
+/// Refuses values that no shell word can hold.
+fn refuse_nul(job: &str, values: &Values) -> Result<(), JobError> {
+    match values.with_nul() {
+        None => Ok(()),
+        Some((name, input)) => Err(JobError {
+            message: format!("the value {name} of {job} holds a NUL character; remove it"),
+            place: input.place,
+        }),
+    }
 }

@@ -56,6 +56,11 @@ impl Values {
         }
     }
 
+    /// Names the first value that holds a NUL, which no shell word can.
+    pub fn with_nul(&self) -> Option<(&str, &Input)> {
+        self.iter().find(|(_, input)| holds_nul(&input.value))
+    }
+
     /// Finds a value by its name.
     pub fn get(&self, name: &str) -> Option<&Input> {
         self.inputs.iter().find(|(n, _)| n == name).map(|(_, i)| i)
@@ -73,5 +78,14 @@ impl Values {
             .iter()
             .map(|(n, i)| (n.clone(), i.value.clone()));
         Value::Object(pairs.collect())
+    }
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members.values().any(holds_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

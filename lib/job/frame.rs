@@ -1,0 +1,112 @@
+//! What stands around every job's own part: the prelude before it, the health check, and the wait
+//! behind it. Built-in and site jobs get the same.
+
+use askama::Template;
+use serde::{Deserialize, Serialize};
+
+use super::health::{Check, Health};
+use super::{Action, JobError};
+use crate::script::Values;
+
+/// `cluster_jobs/prelude.sh`: the functions that scripts are written with.
+#[derive(Template, Deserialize)]
+#[template(path = "prelude.sh", config = "config/askama.toml")]
+struct Prelude {
+    paas_user: String,
+    paas_home: String,
+}
+
+/// `cluster_jobs/health.sh`: the job's `check_health`, and what to show when it doesn't come up.
+#[derive(Template, Serialize)]
+#[template(path = "health.sh", config = "config/askama.toml")]
+struct HealthPart<'a> {
+    services: &'a [String],
+    units: &'a [String],
+    tcp: Vec<u16>,
+    http: Vec<HttpCheck<'a>>,
+    commands: Vec<&'a str>,
+    logs: &'a [String],
+    timeout: u32,
+}
+
+#[derive(Serialize)]
+struct HttpCheck<'a> {
+    port: u16,
+    path: &'a str,
+}
+
+/// `cluster_jobs/control.sh`: starting, stopping and restarting.
+#[derive(Template, Serialize)]
+#[template(path = "control.sh", config = "config/askama.toml")]
+struct Control<'a> {
+    starts: bool,
+    stops: bool,
+    services: &'a [String],
+    units: &'a [String],
+    services_reversed: Vec<&'a str>,
+    units_reversed: Vec<&'a str>,
+}
+
+/// Puts a whole script together; `part` is the job's own, for a deploy.
+pub(super) fn assemble(
+    action: Action,
+    values: &Values,
+    health: &Health,
+    part: impl FnOnce() -> Result<String, JobError>,
+) -> Result<String, JobError> {
+    let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
+    let mut script = prelude.render().map_err(as_error)?;
+    script.push_str(&health_part(health).render().map_err(as_error)?);
+    match action {
+        Action::Deploy => script.push_str(&part()?),
+        Action::Start => script.push_str(&control(health, true, false)?),
+        Action::Stop => script.push_str(&control(health, false, true)?),
+        Action::Restart => script.push_str(&control(health, true, true)?),
+        Action::Health => {}
+    }
+    script.push_str(match action {
+        Action::Deploy | Action::Start | Action::Restart => "\nwait_healthy\n",
+        Action::Health => "\ncheck_health\n",
+        Action::Stop => "",
+    });
+    Ok(script)
+}
+
+fn health_part(health: &Health) -> HealthPart<'_> {
+    let mut part = HealthPart {
+        services: &health.services,
+        units: &health.units,
+        tcp: Vec::new(),
+        http: Vec::new(),
+        commands: Vec::new(),
+        logs: &health.logs,
+        timeout: health.timeout,
+    };
+    for check in &health.checks {
+        match check {
+            Check::Tcp(port) => part.tcp.push(*port),
+            Check::Http { port, path } => part.http.push(HttpCheck { port: *port, path }),
+            Check::Command(command) => part.commands.push(command),
+        }
+    }
+    part
+}
+
+fn control(health: &Health, starts: bool, stops: bool) -> Result<String, JobError> {
+    let reversed = |names: &'_ [String]| names.iter().rev().cloned().collect::<Vec<_>>();
+    let (services, units) = (reversed(&health.services), reversed(&health.units));
+    Control {
+        starts,
+        stops,
+        services: &health.services,
+        units: &health.units,
+        services_reversed: services.iter().map(String::as_str).collect(),
+        units_reversed: units.iter().map(String::as_str).collect(),
+    }
+    .render()
+    .map_err(as_error)
+}
+
+pub(super) fn as_error(error: impl std::fmt::Display) -> JobError {
+    JobError::new(format!("a script can't be rendered: {error}"))
+}

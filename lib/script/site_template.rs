@@ -1,0 +1,42 @@
+//! Templates that a site keeps on disk: minijinja with the same quoting as the built-in ones.
+
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+
+use super::{Values, shell_word};
+
+/// Renders a template with these values; `name` is shown in errors.
+///
+/// # Errors
+/// A mistake in the template, with its line, or a value that it names and that isn't there.
+pub fn render_site_template(name: &str, template: &str, values: &Values) -> Result<String, String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_keep_trailing_newline(true);
+    environment.set_formatter(|out, _, value| {
+        let word = match value.kind() {
+            ValueKind::String => shell_word(value.as_str().unwrap_or_default()),
+            ValueKind::Number | ValueKind::Bool => value.to_string(),
+            kind => {
+                let message = format!("a {kind} can't stand in a script; go through it with for");
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+        };
+        out.write_str(&word).map_err(Error::from)
+    });
+    // `|safe` would let a value become code.
+    environment.remove_filter("safe");
+    environment
+        .render_named_str(name, template, values.to_json())
+        .map_err(|error| match error.line() {
+            Some(line) => format!("{name}:{line}: {}", describe(&error)),
+            None => format!("{name}: {}", describe(&error)),
+        })
+}
+
+fn describe(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}

@@ -1,0 +1,43 @@
+//! cloud_controller_ng: the platform's API.
+
+use askama::Template;
+use serde::Deserialize;
+
+use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::script::Values;
+
+/// `cloud_controller_ng.sh`.
+#[derive(Template, Deserialize)]
+#[template(path = "cloud_controller_ng/cloud_controller_ng.sh", config = "config/askama.toml")]
+struct Script {
+    nats_ip: String,
+    index: u32,
+    domain: String,
+    uaa_ip: String,
+    postgres_ip: String,
+    postgres_role: String,
+    postgres_password: String,
+}
+
+/// Describes the job.
+pub fn job() -> Box<dyn Job> {
+    let template = ("cloud_controller_ng/cloud_controller_ng.sh", include_str!("cloud_controller_ng.sh"));
+    Box::new(
+        ReleaseJob::new::<Script>("cloud_controller_ng", template, collect)
+            .needs("nats", "messages between the components")
+            .needs("uaa", "the tokens that it trusts")
+            .needs("postgres", "applications and services")
+            .provides("http", 9022)
+            .secret(super::POSTGRES_PASSWORD, "postgres")
+            .check(Check::Http { port: 9022, path: "/health".to_owned() })
+    )
+}
+
+fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    context.set_address(values, "nats_ip", "nats")?;
+    context.set_index(values);
+    context.set_var(values, "domain", super::DOMAIN);
+    context.set_address(values, "uaa_ip", "uaa")?;
+    super::set_database(context, values)?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! dea_ng: runs the applications, with warden and the directory server beside it.
+
+use askama::Template;
+use serde::Deserialize;
+
+use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::script::Values;
+
+/// `dea_ng.sh`.
+#[derive(Template, Deserialize)]
+#[template(path = "dea_ng/dea_ng.sh", config = "config/askama.toml")]
+struct Script {
+    nats_ip: String,
+    index: u32,
+    domain: String,
+}
+
+/// Describes the job.
+pub fn job() -> Box<dyn Job> {
+    let template = ("dea_ng/dea_ng.sh", include_str!("dea_ng.sh"));
+    Box::new(
+        ReleaseJob::new::<Script>("dea_ng", template, collect)
+            .needs("nats", "messages between the components")
+            .provides("health", 8084)
+            .provides("warden", 7777)
+            .provides("directory server", 34567)
+            .after("warden")
+            .after("directory_server")
+            .check(Check::Http { port: 8084, path: "/health".to_owned() })
+    )
+}
+
+fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    context.set_address(values, "nats_ip", "nats")?;
+    context.set_index(values);
+    context.set_var(values, "domain", super::DOMAIN);
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! health_manager: follows the heartbeats of the applications.
+
+use askama::Template;
+use serde::Deserialize;
+
+use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::script::Values;
+
+/// `health_manager.sh`.
+#[derive(Template, Deserialize)]
+#[template(path = "health_manager/health_manager.sh", config = "config/askama.toml")]
+struct Script {
+    nats_ip: String,
+    index: u32,
+}
+
+/// Describes the job.
+pub fn job() -> Box<dyn Job> {
+    let template = ("health_manager/health_manager.sh", include_str!("health_manager.sh"));
+    Box::new(
+        ReleaseJob::new::<Script>("health_manager", template, collect)
+            .needs("nats", "messages between the components")
+            .provides("health", 8083)
+            .check(Check::Http { port: 8083, path: "/health".to_owned() })
+    )
+}
+
+fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    context.set_address(values, "nats_ip", "nats")?;
+    context.set_index(values);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! nats: the message bus that every other component connects to.
+
+use askama::Template;
+use serde::Deserialize;
+
+use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::script::Values;
+
+/// `nats.sh`.
+#[derive(Template, Deserialize)]
+#[template(path = "nats/nats.sh", config = "config/askama.toml")]
+struct Script {
+    nats_ip: String,
+}
+
+/// Describes the job.
+pub fn job() -> Box<dyn Job> {
+    let template = ("nats/nats.sh", include_str!("nats.sh"));
+    Box::new(
+        ReleaseJob::new::<Script>("nats", template, collect)
+            .provides("client", 4222)
+            .provides("monitoring", 8222)
+            .check(Check::Http { port: 8222, path: "/healthz".to_owned() })
+    )
+}
+
+fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    // Its own address, under the name that the others know it by.
+    values.set_from("nats_ip", context.instance.address, context.instance.place);
+    Ok(())
+}

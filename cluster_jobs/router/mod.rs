@@ -1,0 +1,33 @@
+//! router: takes requests from outside and hands them to the applications.
+
+use askama::Template;
+use serde::Deserialize;
+
+use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::script::Values;
+
+/// `router.sh`.
+#[derive(Template, Deserialize)]
+#[template(path = "router/router.sh", config = "config/askama.toml")]
+struct Script {
+    nats_ip: String,
+    index: u32,
+}
+
+/// Describes the job.
+pub fn job() -> Box<dyn Job> {
+    let template = ("router/router.sh", include_str!("router.sh"));
+    Box::new(
+        ReleaseJob::new::<Script>("router", template, collect)
+            .needs("nats", "messages between the components")
+            .provides("http", 80)
+            .provides("status", 8082)
+            .check(Check::Http { port: 8082, path: "/health".to_owned() })
+    )
+}
+
+fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    context.set_address(values, "nats_ip", "nats")?;
+    context.set_index(values);
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! uaa: hands out the tokens that the cloud controller checks.
+
+use askama::Template;
+use serde::Deserialize;
+
+use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::script::Values;
+
+/// `uaa.sh`.
+#[derive(Template, Deserialize)]
+#[template(path = "uaa/uaa.sh", config = "config/askama.toml")]
+struct Script {
+    nats_ip: String,
+    index: u32,
+    postgres_ip: String,
+    postgres_role: String,
+    postgres_password: String,
+}
+
+/// Describes the job.
+pub fn job() -> Box<dyn Job> {
+    let template = ("uaa/uaa.sh", include_str!("uaa.sh"));
+    Box::new(
+        ReleaseJob::new::<Script>("uaa", template, collect)
+            .needs("nats", "messages between the components")
+            .needs("postgres", "the users and clients")
+            .provides("http", 8080)
+            .secret(super::POSTGRES_PASSWORD, "postgres")
+            .check(Check::Http { port: 8080, path: "/health".to_owned() })
+    )
+}
+
+fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    context.set_address(values, "nats_ip", "nats")?;
+    context.set_index(values);
+    super::set_database(context, values)?;
+    Ok(())
+}

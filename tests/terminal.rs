@@ -186,9 +186,9 @@ fn after_the_run_only_the_permanent_lines_stay() {
         .map(|(i, fact)| at(i * 500, fact))
         .collect();
     let (terminal, mut live) = shown(&events, 20, 80, false);
-    assert_eq!(terminal.contents(), "nats on 10.0.0.1 succeeded after 3.2s");
+    assert_eq!(terminal.contents(), "nats on 10.0.0.1 succeeded (3.2s)");
     live.tick(60_000);
-    assert_eq!(terminal.contents(), "nats on 10.0.0.1 succeeded after 3.2s");
+    assert_eq!(terminal.contents(), "nats on 10.0.0.1 succeeded (3.2s)");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn failure(step: &StepState, context: &SummaryContext<'_>) -> String {
         return String::new();
     };
     let (words, took) = (printable(&result_words(result)), duration_words(*took_ms));
-    let mut out = format!("  {} {words} after {took}\n", step.id);
+    let mut out = format!("  {} {words} ({took})\n", step.id);
     for line in step.tail.lines() {
         let line = line.replace('\t', "    ");
         out.push_str(format!("    | {}", printable(&line)).trim_end());

@@ -107,9 +107,9 @@ impl Live {
         let took = duration_words(took_ms);
         let words = printable(&result_words(result));
         if *result == StepResult::Succeeded {
-            return self.note(&format!("{id} {} after {took}", self.good(&words)));
+            return self.note(&format!("{id} {} ({took})", self.good(&words)));
         }
-        let mut text = format!("{id} {} after {took}", self.bad(&words));
+        let mut text = format!("{id} {} ({took})", self.bad(&words));
         if let Some(step) = self.state.step(id) {
             for line in step.tail.lines() {
                 text.push_str("\n  | ");

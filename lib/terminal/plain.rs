@@ -172,7 +172,7 @@ impl<W: Write> Plain<W> {
             self.say_step(event, id, &format!("| {partial}"));
         }
         let took = duration_words(took_ms);
-        self.say_step(event, id, &format!("{} after {took}", result_words(result)));
+        self.say_step(event, id, &format!("{} ({took})", result_words(result)));
     }
 
     fn say_step(&mut self, event: &Event, id: &StepId, text: &str) {

@@ -6,10 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use paas_cluster_build::cluster_file::Place;
-use paas_cluster_build::event::{Decision, Event, Fact, PlannedStep, Reason, StepId, StepResult};
+use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
 use paas_cluster_build::journal::{
     Journal, ReadError, RunFolder, STEP_LOG_BYTES, TornLine, read_journal,
 };
+use paas_cluster_build::plan::{Decision, Reason, StepId};
 
 fn id(step: &str) -> StepId {
     StepId {

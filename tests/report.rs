@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use paas_cluster_build::cluster_file::Place;
-use paas_cluster_build::event::{Decision, Event, Fact, PlannedStep, Reason, StepId, StepResult};
+use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
+use paas_cluster_build::plan::{Decision, Reason, StepId};
 use paas_cluster_build::report::{
     ExecEnd, ExecResult, Health, Outcome, ReceiptSummary, StatusRow, SummaryContext, exec_text,
     plan_text, status_text, summary_text,

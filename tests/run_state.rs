@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use paas_cluster_build::event::{Decision, Event, Fact, PlannedStep, Reason, StepId, StepResult};
+use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
+use paas_cluster_build::plan::{Decision, Reason, StepId};
 use paas_cluster_build::run_state::RunState;
 use proptest::prelude::*;
 
@@ -70,10 +71,14 @@ fn legal_run(steps: Vec<PlannedStep>, mut choose: impl FnMut(u8) -> u8) -> Vec<E
                     matches!(step.decision, Decision::Skip(_)) || gone.contains(&on) || failed > 2;
                 if given_up {
                     not_started += 1;
+                    stage_failed += usize::from(gone.contains(&on));
                     out.push(Fact::StepNotStarted { id, reason });
                     continue;
                 }
-                if !connected.contains(&on) {
+                if !connected.contains(&on) && choose(5) == 0 {
+                    // Its connection stands from the run before.
+                    connected.push(on);
+                } else if !connected.contains(&on) {
                     out.push(Fact::HostConnecting { host: on });
                     if choose(6) == 0 {
                         let (kind, error) = ("refused".to_owned(), "no".to_owned());
@@ -206,28 +211,29 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
     };
     let some_stage_open = || steps.iter().any(|s| begun(&s.stage) && !closed(&s.stage));
     let planned = |id: &StepId| steps.iter().find(|s| s.id == *id);
+    let busy = |host: IpAddr| steps.iter().any(|s| s.id.host == host && running(&s.id));
     let startable = |id: &StepId| {
         planned(id).is_some_and(|s| {
             matches!(s.decision, Decision::Run(_)) && begun(&s.stage) && !closed(&s.stage)
         }) && last_of(past, id).is_none()
-            && matches!(link_of(past, id.host), Some(Fact::HostConnected { .. }))
-            && !steps.iter().any(|s| s.id.host == id.host && running(&s.id))
+            && matches!(
+                link_of(past, id.host),
+                None | Some(Fact::HostConnected { .. })
+            )
+            && !busy(id.host)
     };
     match &event.fact {
         Fact::RunStarted { .. } => false,
-        Fact::HostConnecting { host } => {
-            matches!(
-                link_of(past, *host),
-                None | Some(Fact::HostUnreachable { .. })
-            )
-        }
+        Fact::HostConnecting { host } => match link_of(past, *host) {
+            None | Some(Fact::HostConnected { .. }) => !busy(*host),
+            last => matches!(last, Some(Fact::HostUnreachable { .. })),
+        },
         Fact::HostConnected { host } => {
             matches!(link_of(past, *host), Some(Fact::HostConnecting { .. }))
         }
-        Fact::HostUnreachable { host, .. } => !matches!(
-            link_of(past, *host),
-            None | Some(Fact::HostUnreachable { .. })
-        ),
+        Fact::HostUnreachable { host, .. } => {
+            !matches!(link_of(past, *host), Some(Fact::HostUnreachable { .. }))
+        }
         Fact::StageStarted { stage } => {
             !begun(stage)
                 && !closed(stage)
@@ -239,7 +245,13 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
         }
         Fact::StageFinished { stage, failed } => {
             let mine = |id: &StepId| planned(id).is_some_and(|s| s.stage == *stage);
-            !closed(stage) && stage_steps_ended(stage) && failed_in(past, mine) == *failed
+            let failures = failed_in(past, mine);
+            let held_up = count(
+                past,
+                |f| matches!(f, Fact::StepNotStarted { id, .. } if mine(id)),
+            );
+            let counts = failures..=failures + held_up;
+            !closed(stage) && stage_steps_ended(stage) && counts.contains(failed)
         }
         Fact::StepSkipped { id, .. } => {
             last_of(past, id).is_none()

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use indicatif::{InMemoryTerm, ProgressDrawTarget};
 use jiff::tz::TimeZone;
-use paas_cluster_build::event::{Decision, Event, Fact, PlannedStep, Reason, StepId, StepResult};
-use paas_cluster_build::terminal::{Live, Plain};
+use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
+use paas_cluster_build::plan::{Decision, Reason, StepId};
+use paas_cluster_build::terminal::{Plain, Terminal};
 
 fn id(step: &str, host: u8) -> StepId {
     StepId {
@@ -114,10 +115,10 @@ fn busy_run() -> Vec<Event> {
     facts.into_iter().map(|(ms, fact)| at(ms, fact)).collect()
 }
 
-fn shown(events: &[Event], rows: u16, columns: u16, colour: bool) -> (InMemoryTerm, Live) {
+fn shown(events: &[Event], rows: u16, columns: u16, colour: bool) -> (InMemoryTerm, Terminal) {
     let terminal = InMemoryTerm::new(rows, columns);
     let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-    let mut live = Live::new(target, colour);
+    let mut live = Terminal::new(target, colour);
     for event in events {
         live.event(event);
     }

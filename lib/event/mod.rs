@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::plan::{Decision, Reason, StepId};
+use crate::plan::{Decision, StepId};
 
 /// One fact with when and in which run it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::event::StepId;
+use crate::plan::StepId;
 
 /// The tool's folder below a state home.
 const TOOL: &str = "paas-cluster-build";

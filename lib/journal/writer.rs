@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{FolderError, RunFolder, failed, make_private_file};
 use super::step_log::StepLog;
-use crate::event::{Event, Fact, StepId};
+use crate::event::{Event, Fact};
+use crate::plan::StepId;
 
 /// The journal of a run that is being written.
 ///

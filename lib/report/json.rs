@@ -7,15 +7,15 @@ use crate::event::Event;
 /// Writes each event as a line of JSON.
 ///
 /// A reader that goes away (a closed pipe) or a full disk silences it; the run isn't disturbed.
-pub struct Json<W: Write> {
+pub struct JsonLines<W: Write> {
     out: W,
     error: Option<io::Error>,
 }
 
-impl<W: Write> Json<W> {
+impl<W: Write> JsonLines<W> {
     /// Makes one that writes to `out`.
     pub fn new(out: W) -> Self {
-        Json { out, error: None }
+        JsonLines { out, error: None }
     }
 
     /// Returns the error that silenced it, if one did.
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn each_line_is_the_event() {
         let mut out = Vec::new();
-        let mut json = Json::new(&mut out);
+        let mut json = JsonLines::new(&mut out);
         json.event(&event(1));
         json.event(&event(2));
         let read: Vec<Event> = out
@@ -69,7 +69,7 @@ mod tests {
     fn a_closed_pipe_silences_it() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let mut json = Json::new(writer);
+        let mut json = JsonLines::new(writer);
         json.event(&event(1));
         json.event(&event(2));
         assert_eq!(json.error().unwrap().kind(), io::ErrorKind::BrokenPipe);

@@ -12,7 +12,7 @@ mod summary;
 mod table;
 
 pub use exec::{ExecEnd, ExecResult, exec_text};
-pub use json::Json;
+pub use json::JsonLines;
 pub use outcome::Outcome;
 pub use plan::{plan_text, reason_words};
 pub use status::{Health, ReceiptSummary, StatusRow, status_text};

@@ -1,7 +1,8 @@
 //! A plan as text: what would run where, and why.
 
 use super::table::{Cell, Tone, number, printable, table};
-use crate::event::{Decision, PlannedStep, Reason};
+use crate::event::PlannedStep;
+use crate::plan::{Decision, Reason};
 
 /// How many characters of a value are shown.
 const VALUE_CHARS: usize = 60;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::outcome::Outcome;
 use super::table::{Tone, host_list, number, paint, printable};
-use crate::event::StepId;
+use crate::plan::StepId;
 use crate::run_state::{Phase, RunState, StepState, duration_words, result_words};
 
 /// What the account needs beside the run's state.

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use super::illegal::{IllegalEvent, Obstacle, name, subject};
 use super::tail::Tail;
 use super::{HostState, Link, Phase, RunInfo, RunState, StagePhase, StageState, StepState, Upload};
-use crate::event::{Decision, Event, Fact, PlannedStep, StepId};
+use crate::event::{Event, Fact, PlannedStep};
+use crate::plan::{Decision, StepId};
 
 type Applied = Result<(), Obstacle>;
 
@@ -133,16 +134,18 @@ impl RunState {
         Ok(())
     }
 
+    /// A host may be tried again after it was lost, also when nobody told that it was.
     fn connecting(&mut self, host: IpAddr) -> Applied {
-        let host = self.host_mut(host)?;
-        match host.link {
-            // After a loss it may be tried again.
-            Link::Untried | Link::Unreachable { .. } => {
-                host.link = Link::Connecting;
-                Ok(())
+        let state = self.hosts.get(&host).ok_or(Obstacle::HostNotPlanned)?;
+        match (&state.link, state.running) {
+            (Link::Connecting, _) => return Err(Obstacle::Host(Link::Connecting)),
+            (Link::Untried | Link::Connected, Some(step)) => {
+                return Err(Obstacle::HostBusy(self.steps[step].id.clone()));
             }
-            Link::Connecting | Link::Connected => Err(Obstacle::Host(host.link.clone())),
+            _ => {}
         }
+        self.host_mut(host)?.link = Link::Connecting;
+        Ok(())
     }
 
     fn connected(&mut self, host: IpAddr) -> Applied {
@@ -157,7 +160,7 @@ impl RunState {
     /// A host may be lost while its step runs; the step's own end is told apart from that.
     fn lost(&mut self, host: IpAddr, kind: &str, error: &str) -> Applied {
         let host = self.host_mut(host)?;
-        if !matches!(host.link, Link::Connecting | Link::Connected) {
+        if matches!(host.link, Link::Unreachable { .. }) {
             return Err(Obstacle::Host(host.link.clone()));
         }
         host.link = Link::Unreachable {
@@ -182,15 +185,19 @@ impl RunState {
         Ok(())
     }
 
-    /// A stage in which nothing had to start may be finished without having been opened.
+    /// A stage in which nothing had to start may be finished without having been opened. Steps
+    /// that couldn't start may be counted among the failed ones: they hold up the run as well.
     fn close_stage(&mut self, name: &str, failed: usize) -> Applied {
         let stage = self.stage_index(name)?;
         if self.stages[stage].phase == StagePhase::Finished {
             return Err(Obstacle::Stage(StagePhase::Finished));
         }
         self.all_ended(name)?;
-        let counted = self.failed().filter(|s| s.stage == name).count();
-        agree("failed", failed as u64, counted as u64)?;
+        let of_stage = || self.steps.iter().filter(|s| s.stage == name);
+        let least = of_stage().filter(|s| s.failed()).count();
+        let not_started = |s: &&StepState| matches!(s.phase, Phase::NotStarted { .. });
+        let most = least + of_stage().filter(not_started).count();
+        agree("failed", failed as u64, failed.clamp(least, most) as u64)?;
         self.stages[stage].phase = StagePhase::Finished;
         Ok(())
     }
@@ -268,7 +275,8 @@ impl RunState {
             .hosts
             .get(&step.id.host)
             .ok_or(Obstacle::HostNotPlanned)?;
-        if host.link != Link::Connected {
+        // Untried is as good as connected: a connection may stand from a run before this one.
+        if !matches!(host.link, Link::Untried | Link::Connected) {
             return Err(Obstacle::Host(host.link.clone()));
         }
         match host.running {

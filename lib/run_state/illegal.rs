@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::{Link, Phase, StagePhase};
-use crate::event::{Fact, StepId};
+use crate::event::Fact;
+use crate::plan::StepId;
 
 /// An event that is impossible in the state that the run is in.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -12,7 +12,7 @@ mod words;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use crate::event::StepId;
+use crate::plan::StepId;
 
 pub use illegal::{IllegalEvent, Obstacle};
 pub use step::{Phase, StepState, Upload};
@@ -94,7 +94,7 @@ pub struct HostState {
 /// The connection to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
-    /// Not tried yet.
+    /// Not tried in this run; it may stand from one before.
     Untried,
     /// Being tried.
     Connecting,

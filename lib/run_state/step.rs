@@ -1,7 +1,8 @@
 //! One step's state.
 
 use super::tail::Tail;
-use crate::event::{Decision, StepId, StepResult};
+use crate::event::StepResult;
+use crate::plan::{Decision, StepId};
 
 /// A step of the plan and how far it is.
 #[derive(Debug, Clone, PartialEq)]

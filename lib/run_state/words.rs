@@ -7,8 +7,10 @@ pub fn result_words(result: &StepResult) -> String {
     match result {
         StepResult::Succeeded => "succeeded".to_owned(),
         StepResult::Failed { status } => format!("failed with exit status {status}"),
-        StepResult::Unknown { why } => format!("ended, but it isn't known how: {why}"),
-        StepResult::Locked { holder } => format!("didn't start, the host is locked: {holder}"),
+        StepResult::Unknown { why } => format!("ended, but it isn't known how: {}", why.trim_end()),
+        StepResult::Locked { holder } => {
+            format!("didn't start, the host is locked: {}", holder.trim_end())
+        }
         StepResult::Cancelled => "was cancelled".to_owned(),
     }
 }

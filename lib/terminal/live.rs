@@ -5,7 +5,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
 
 use super::text::printable;
-use crate::event::{Event, Fact, StepId, StepResult};
+use crate::event::{Event, Fact, StepResult};
+use crate::plan::StepId;
 use crate::run_state::{Phase, RunState, StepState, duration_words, result_words};
 
 /// How many lines there are below the summary.
@@ -19,9 +20,9 @@ const OUTPUT_REDRAW_MS: u64 = 100;
 
 /// A run as it's shown on a terminal.
 ///
-/// Its [`Live::tick`] must be called a few times a second, so that times move while no event
-/// comes. Anything else that is to be printed meanwhile goes through [`Live::note`].
-pub struct Live {
+/// Its [`Terminal::tick`] must be called a few times a second, so that times move while no event
+/// comes. Anything else that is to be printed meanwhile goes through [`Terminal::note`].
+pub struct Terminal {
     state: RunState,
     screen: MultiProgress,
     summary: ProgressBar,
@@ -31,12 +32,12 @@ pub struct Live {
     complained: bool,
 }
 
-impl Live {
+impl Terminal {
     /// Makes a display that draws on `target`.
     pub fn new(target: ProgressDrawTarget, colour: bool) -> Self {
         let screen = MultiProgress::with_draw_target(target);
         let summary = screen.add(ProgressBar::new(0).with_style(style("{bar:16} {wide_msg}")));
-        Live {
+        Terminal {
             state: RunState::new(),
             screen,
             summary,

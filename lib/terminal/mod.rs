@@ -8,7 +8,7 @@ mod text;
 
 use std::ffi::OsStr;
 
-pub use live::Live;
+pub use live::Terminal;
 pub use plain::Plain;
 
 /// Tells from `NO_COLOR` and `TERM` whether colours are wanted, as <https://no-color.org> has it:

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::text::printable;
-use crate::event::{Decision, Event, Fact, PlannedStep, StepId, StepResult};
+use crate::event::{Event, Fact, PlannedStep, StepResult};
+use crate::plan::{Decision, StepId};
 use crate::run_state::{duration_words, result_words};
 
 /// A line of output without end is put out in pieces of this many bytes.
@@ -31,8 +32,8 @@ struct Progress {
     stage: String,
     /// Output after its last line end.
     partial: String,
-    /// Whether the push of a file for it has been told.
-    pushing: bool,
+    /// The push that has been told: bytes sent and all bytes of the file.
+    pushing: Option<(u64, u64)>,
 }
 
 impl<W: Write> Plain<W> {
@@ -138,9 +139,12 @@ impl<W: Write> Plain<W> {
     /// Tells the begin and the end of a push, not the way.
     fn upload(&mut self, event: &Event, id: &StepId, sent: u64, total: u64) {
         let progress = self.steps.entry(id.clone()).or_default();
-        let first = !progress.pushing;
-        progress.pushing = sent < total;
-        if first {
+        let another = match progress.pushing {
+            Some((before, of)) => of != total || sent < before,
+            None => true,
+        };
+        progress.pushing = (sent < total).then_some((sent, total));
+        if another {
             self.say_step(event, id, &format!("pushing a file of {total} bytes"));
         }
         if sent >= total {

@@ -1,1 +1,19 @@
-//! (placeholder)
+//! Accounts for people and programs: a run's end, a plan, the state of a cluster, outputs, JSON.
+//!
+//! Each is made at once from data and returned as text; what is shown while a run goes on is
+//! `terminal`'s, and printing is the binary's.
+
+mod exec;
+mod json;
+mod outcome;
+mod plan;
+mod status;
+mod summary;
+mod table;
+
+pub use exec::{ExecEnd, ExecResult, exec_text};
+pub use json::JsonLines;
+pub use outcome::Outcome;
+pub use plan::{plan_text, reason_words};
+pub use status::{Health, ReceiptSummary, StatusRow, status_text};
+pub use summary::{SummaryContext, summary_text};

@@ -1,0 +1,96 @@
+//! A plan as text: what would run where, and why.
+
+use super::table::{Cell, Tone, number, printable, table};
+use crate::event::PlannedStep;
+use crate::plan::{Decision, Reason};
+
+/// How many characters of a value are shown.
+const VALUE_CHARS: usize = 60;
+
+/// Writes a plan as a table with each step's reasons and the totals. `file` is the cluster file
+/// as the operator named it, for the places of values.
+pub fn plan_text(steps: &[PlannedStep], file: &str, colour: bool) -> String {
+    let mut rows = Vec::new();
+    for step in steps {
+        let (what, tone, whys) = match &step.decision {
+            Decision::Run(reasons) => {
+                let whys = reasons.iter().map(|r| reason_words(r, file)).collect();
+                ("run", Tone::Doubtful, whys)
+            }
+            Decision::Skip(reason) => ("skip", Tone::Plain, vec![reason.clone()]),
+        };
+        let mut whys = whys.iter();
+        rows.push([
+            Cell::plain(&step.stage),
+            Cell::plain(&step.id.step),
+            Cell::plain(step.id.host.to_string()),
+            Cell::new(what, tone),
+            Cell::plain(whys.next().map_or("", String::as_str)),
+        ]);
+        for why in whys {
+            let blank = || Cell::plain("");
+            rows.push([blank(), blank(), blank(), blank(), Cell::plain(why)]);
+        }
+    }
+    let to_run = steps
+        .iter()
+        .filter(|s| matches!(s.decision, Decision::Run(_)))
+        .count();
+    let totals = format!(
+        "{}: {to_run} to run, {} to skip\n",
+        number(steps.len(), "step"),
+        steps.len() - to_run
+    );
+    if steps.is_empty() {
+        return totals;
+    }
+    let table = table(["STAGE", "STEP", "HOST", "DO", "WHY"], &rows, colour);
+    format!("{table}\n{totals}")
+}
+
+/// Says why a step runs: `value changed: nats_ip a → b (config/cluster.yml:24)`.
+pub fn reason_words(reason: &Reason, file: &str) -> String {
+    match reason {
+        Reason::New => "new: the host has no receipt of it".to_owned(),
+        Reason::Asked { what } => format!("asked for: {what}"),
+        Reason::ValueChanged {
+            name,
+            from,
+            to,
+            place,
+        } => {
+            let place = place
+                .map(|p| format!(" ({file}:{})", p.line))
+                .unwrap_or_default();
+            let change = match (from, to) {
+                (Some(from), Some(to)) => {
+                    format!("value changed: {name} {} → {}", shown(from), shown(to))
+                }
+                (None, Some(to)) => format!("value added: {name} {}", shown(to)),
+                (Some(from), None) => format!("value gone: {name}, was {}", shown(from)),
+                (None, None) => format!("value changed: {name} (secret, not shown)"),
+            };
+            change + &place
+        }
+        Reason::ScriptChanged => {
+            "script changed: a newer version of this tool or of the job".to_owned()
+        }
+        Reason::LastFailed { status } => {
+            format!("the last run of it failed with exit status {status}")
+        }
+        Reason::Unhealthy { why } => format!("unhealthy: {why}"),
+        Reason::StateUnknown { why } => format!("its state isn't known: {why}"),
+    }
+}
+
+/// Shows a value in one line of bounded length; nothing at all as `""`.
+fn shown(value: &str) -> String {
+    let value = printable(value);
+    if value.is_empty() {
+        return "\"\"".to_owned();
+    }
+    match value.char_indices().nth(VALUE_CHARS) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value,
+    }
+}

@@ -1,0 +1,77 @@
+//! One step's state.
+
+use super::tail::Tail;
+use crate::event::StepResult;
+use crate::plan::{Decision, StepId};
+
+/// A step of the plan and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepState {
+    /// Its stage.
+    pub stage: String,
+    /// Which.
+    pub id: StepId,
+    /// What the plan decided about it.
+    pub decision: Decision,
+    /// How far it is.
+    pub phase: Phase,
+    /// The push of a file for it, if one was begun.
+    pub upload: Option<Upload>,
+    /// The end of its output.
+    pub tail: Tail,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// Its turn hasn't come.
+    Planned,
+    /// Nothing was to be done.
+    Skipped {
+        /// Why not.
+        reason: String,
+    },
+    /// It was given up before it started.
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+    /// It runs.
+    Running {
+        /// Since when, in milliseconds since the run's start.
+        since_ms: u64,
+    },
+    /// It ended.
+    Finished {
+        /// How.
+        result: StepResult,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+    },
+}
+
+/// How much of a file has been pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upload {
+    /// Bytes sent so far.
+    pub sent: u64,
+    /// All bytes.
+    pub total: u64,
+}
+
+impl StepState {
+    /// Tells whether it ended in any way but success.
+    pub fn failed(&self) -> bool {
+        matches!(&self.phase, Phase::Finished { result, .. } if *result != StepResult::Succeeded)
+    }
+
+    /// Tells whether it was ever started.
+    pub fn was_started(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. } | Phase::Finished { .. })
+    }
+
+    /// Tells whether nothing more can happen to it in this run.
+    pub fn ended(&self) -> bool {
+        !matches!(self.phase, Phase::Planned | Phase::Running { .. })
+    }
+}

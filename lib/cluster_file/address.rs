@@ -61,6 +61,7 @@ fn repair(text: &str) -> Option<IpAddr> {
         match number.parse::<u16>() {
             _ if number.is_empty() => "0",
             Ok(n) if n <= 255 => number,
+            Ok(_) if number.len() == 3 => number,
             _ => &number[..number.len() - 1],
         }
     });
@@ -144,6 +145,7 @@ mod tests {
             "10.1.59",
             "0.0.0.0",
             "1.2.3.4.5",
+            "10.1.59.256",
         ];
         let said: Vec<_> = guesses
             .iter()

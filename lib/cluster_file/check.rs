@@ -3,8 +3,9 @@
 use serde_json::Number;
 
 use super::keys;
-use super::nearest::suggest;
-use super::shape::{ADDRESS, COMPONENT, Keys, Shape, TextRule, VARIABLE};
+use super::nearest::{nearest, suggest};
+use super::shape::{ADDRESS, COMPONENT, Key, Keys, Shape, TextRule, VARIABLE};
+use super::syntax::missing_space;
 use super::tree::{Node, Value};
 use super::{Place, Problem, address};
 
@@ -71,12 +72,12 @@ impl Checker {
                 if items.is_empty() {
                     self.mismatch(node, shape, owner);
                 }
-                let owner = Owner {
-                    label: format!("an item of {}", owner.label),
-                    place: owner.place,
-                    len: owner.len,
-                };
                 for node in items {
+                    let owner = Owner {
+                        label: format!("an item of {}", owner.label),
+                        place: node.place,
+                        len: node.len,
+                    };
                     self.shape(node, item, &owner);
                 }
             }
@@ -105,12 +106,15 @@ impl Checker {
         } else {
             (node.place, node.len)
         };
-        let message = format!("{} can't be {}", owner.label, kind(&node.value));
+        let message = format!("{} can't be {}", owner.label, kind(node));
         let mut problem = Problem::new(place, len, message).expected(shape.expected());
         problem.help = match (shape, &node.value) {
-            (Shape::Map(Keys { no_text: why, .. }), Value::Text(_) | Value::Number(_)) => {
-                why.map(str::to_owned)
-            }
+            (
+                Shape::Map(Keys {
+                    no_text: Some(why), ..
+                }),
+                Value::Text(_) | Value::Number(_),
+            ) => Some((*why).to_owned()),
             (Shape::Bool, Value::Text(t)) | (Shape::Any([Shape::Bool, ..]), Value::Text(t)) => {
                 yes_or_no(t).map(|b| format!("write `{b}`"))
             }
@@ -119,6 +123,9 @@ impl Checker {
             }
             (Shape::Count { .. } | Shape::Port, Value::Text(t)) if t.parse::<u64>().is_ok() => {
                 Some("leave the quotes out".into())
+            }
+            (_, Value::Text(_)) if missing_space(&node.raw).is_some() => {
+                missing_space(&node.raw).map(|key| format!("is a space missing after `{key}:`?"))
             }
             (Shape::Text(_), Value::Bool(_)) => Some(format!("as a text it is \"{}\"", node.raw)),
             _ => None,
@@ -182,7 +189,7 @@ impl Checker {
             let message = format!("{} can't be {text:?}", owner.label);
             let problem = Problem::new(node.place, node.len, message)
                 .expected(format!("one of {}", words.join(", ")));
-            let near = super::nearest::nearest(text, words.iter().copied());
+            let near = nearest(text, words.iter().copied());
             let help = near.map(|word| format!("did you mean `{word}`?"));
             self.problems.push(problem.maybe_help(help));
         }
@@ -198,16 +205,26 @@ impl Checker {
             }
         }
         let has = |name: &str| pairs.iter().any(|(k, _)| k.text() == Some(name));
-        for key in keys.keys.iter().filter(|k| k.required && !has(k.name)) {
+        // A key that is only misspelt isn't missing too.
+        let unknown = pairs.iter().filter_map(|(k, _)| k.text());
+        let unknown = unknown.filter(|name| keys.keys.iter().all(|k| k.name != *name));
+        let meant: Vec<&str> = unknown
+            .filter_map(|name| nearest(name, keys.keys.iter().map(|k| k.name)))
+            .collect();
+        let missing = |k: &&Key| k.required && !has(k.name) && !meant.contains(&k.name);
+        for key in keys.keys.iter().filter(missing) {
             let message = format!("{} has no `{}`", owner.label, key.name);
             let problem = Problem::new(owner.place, owner.len, message);
             let expected = format!("`{}`: {}", key.name, key.shape.expected());
             self.problems.push(problem.help(format!("add {expected}")));
         }
-        self.alternatives(pairs, keys, owner);
+        if !keys.exactly_one.iter().any(|key| meant.contains(key)) {
+            self.alternatives(pairs, keys, owner);
+        }
         for (one, other) in keys.together {
             if let Some((key, _)) = pairs.iter().find(|(k, _)| k.text() == Some(one))
                 && !has(other)
+                && !meant.contains(other)
             {
                 let message = format!("`{one}` needs `{other}` beside it");
                 self.problems
@@ -217,6 +234,11 @@ impl Checker {
     }
 
     fn unknown_key(&mut self, key: &Node, keys: &Keys) {
+        if matches!(key.value, Value::List(_) | Value::Map(_)) {
+            let problem = Problem::new(key.place, key.len, "a key must be a text");
+            self.problems.push(problem);
+            return;
+        }
         let name = key.text().unwrap_or(&key.raw);
         let refused = keys.refused.iter().find(|(refused, _)| *refused == name);
         let help = match refused {
@@ -336,10 +358,11 @@ fn is_kind(shape: &Shape, value: &Value) -> bool {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
+fn kind(node: &Node) -> &str {
+    match &node.value {
         Value::Null => "empty",
-        Value::Bool(_) => "true or false",
+        Value::Bool(true) => "`true`",
+        Value::Bool(false) => "`false`",
         Value::Number(_) => "a number",
         Value::Text(_) => "a text",
         Value::List(items) if items.is_empty() => "an empty list",

@@ -81,6 +81,7 @@ pub fn sort_problems(problems: &mut Vec<Problem>) {
 /// expected, the other places, and what to do; a blank line between two problems.
 ///
 /// `colour` adds terminal escapes; without it the text is plain. It ends without a newline.
+/// A password that somebody wrote into the file is drawn as asterisks.
 pub fn render_problems(path: &Path, text: &str, problems: &[Problem], colour: bool) -> String {
     let renderer = if colour {
         Renderer::styled()
@@ -89,12 +90,33 @@ pub fn render_problems(path: &Path, text: &str, problems: &[Problem], colour: bo
     }
     .decor_style(DecorStyle::Ascii);
     let path = path.display().to_string();
-    let lines = Lines::new(text);
+    let text = mask_passwords(text);
+    let lines = Lines::new(&text);
     let drawn: Vec<String> = problems
         .iter()
         .map(|p| renderer.render(&[report(&path, &lines, p)]))
         .collect();
     drawn.join("\n\n")
+}
+
+/// Replaces what stands behind `password:` by as many asterisks, unless it begins a mapping.
+fn mask_passwords(text: &str) -> String {
+    let mask = |line: &str| {
+        let Some((before, after)) = line.split_once("password") else {
+            return line.to_owned();
+        };
+        let value = after.trim_start_matches(['"', '\'', ':', ' ']);
+        if value.trim().is_empty() || value.starts_with(['{', '#', '&', '*']) {
+            return line.to_owned();
+        }
+        let key = &after[..after.len() - value.len()];
+        let stars = |c: char| if c == '\n' || c == '\r' { c } else { '*' };
+        format!(
+            "{before}password{key}{}",
+            value.chars().map(stars).collect::<String>()
+        )
+    };
+    text.split_inclusive('\n').map(mask).collect()
 }
 
 fn report<'a>(path: &'a str, lines: &Lines<'a>, problem: &'a Problem) -> Group<'a> {
@@ -202,6 +224,13 @@ mod tests {
             false,
         );
         assert!(drawn.contains("x.yml:1:1"), "{drawn}");
+    }
+
+    #[test]
+    fn masks_passwords_and_nothing_else() {
+        let text = "password: 1qaz\r\npassword: {env: A}\n  db_password: 'é'\nx: {password: y}";
+        let masked = "password: ****\r\npassword: {env: A}\n  db_password: '**\nx: {password: **";
+        assert_eq!(mask_passwords(text), masked);
     }
 
     #[test]

@@ -176,7 +176,7 @@ pub(super) const URL: TextRule = TextRule {
 
 /// Something to clone, or to check out: it must not look like an option to git.
 pub(super) const GIT: TextRule = TextRule {
-    expected: "a text for git: no `-` first, no spaces",
+    expected: "what git takes: no `-` first, no spaces",
     pattern: Some("^[!-,./-~][!-~]*$"),
     holds: |s| !s.is_empty() && !s.starts_with('-') && s.chars().all(|c| c.is_ascii_graphic()),
 };

@@ -60,28 +60,52 @@ pub(super) fn from_yaml(text: &str, error: &Error) -> Problem {
         return Problem::new(second, 3, "the file has more than one YAML document")
             .help("one file describes one cluster: take away the second `---` and what follows");
     }
-    let said = DefaultMessageFormatter.format_message(error);
-    let problem = Problem::new(place, 1, said.trim_end_matches('.'));
     let line = |number: u32| text.lines().nth(number as usize - 1).unwrap_or_default();
-    let here = line(place.line);
-    let before = line(place.line.saturating_sub(1).max(1));
-    if let Some(number) = (place.line.saturating_sub(1).max(1)..=place.line)
-        .find(|number| indentation(line(*number)).contains('\t'))
-    {
-        let column = indentation(line(number)).chars().position(|c| c == '\t');
-        let column = u32::try_from(column.unwrap_or_default()).unwrap_or_default() + 1;
-        return Problem::new(Place::new(number, column), 1, "a tab indents this line")
-            .help("YAML takes only spaces for that");
+    // The parser stumbles where the text stops making sense; the slip may be a line above.
+    let near = place.line.saturating_sub(1).max(1)..=place.line;
+    for number in near {
+        let indentation = line(number).len() - line(number).trim_start().len();
+        if let Some(tab) = line(number)[..indentation].find('\t') {
+            let column = u32::try_from(tab).unwrap_or(u32::MAX).saturating_add(1);
+            return Problem::new(Place::new(number, column), 1, "a tab indents this line")
+                .help("YAML takes only spaces for that");
+        }
+        if let Some(key) = missing_space(line(number)) {
+            let column = line(number).chars().take_while(|c| *c != ':').count();
+            let column = u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1);
+            return Problem::new(Place::new(number, column), 1, "no space after the colon")
+                .help(format!("write `{key}: …`"));
+        }
     }
-    let help = [here, before]
-        .into_iter()
-        .find_map(missing_space)
-        .map(|key| format!("is a space missing after `{key}:`?"));
-    problem.maybe_help(help)
+    let (said, help) = explain(error);
+    Problem::new(place, 1, said).maybe_help(help.map(str::to_owned))
 }
 
-fn indentation(line: &str) -> &str {
-    &line[..line.len() - line.trim_start().len()]
+/// Says in plain words what the parser means, where its own words are about YAML's insides.
+fn explain(error: &Error) -> (String, Option<&'static str>) {
+    let too_much = "the file is larger or deeper nested than a cluster file can be";
+    match error {
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. } => return (too_much.into(), None),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            return ("an anchor contains itself".into(), None);
+        }
+        _ => {}
+    }
+    let said = DefaultMessageFormatter.format_message(error);
+    let said = said.trim_end_matches('.').to_owned();
+    let help = if said.contains("did not find expected") {
+        Some("do the entries of this list or mapping begin in the same column?")
+    } else if said.contains("':'") || said.contains("mapping values are not allowed") {
+        Some("is a bracket or a quote open above, or does a text with `: ` in it need quotes?")
+    } else if said.contains("quoted scalar") {
+        Some("is a quote open above?")
+    } else {
+        None
+    };
+    (said, help)
 }
 
 /// Finds `key:value` without a space, which YAML takes for one text.

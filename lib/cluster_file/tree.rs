@@ -90,7 +90,6 @@ fn options() -> Options {
             max_depth: 32,
             max_nodes: 200_000,
             max_aliases: 10_000,
-            max_documents: 1,
         },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: 200_000,

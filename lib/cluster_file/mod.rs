@@ -1,8 +1,52 @@
 //! Reads `cluster.yml` strictly and keeps the line and column of every value.
 //!
 //! It knows which keys the file may have and of which shape, and nothing of what they mean:
-//! that is `model`'s.
+//! that is `model`'s. Everything that is wrong is reported at once, as data.
 
+mod address;
+mod check;
+mod file;
+mod keys;
+mod nearest;
 mod place;
+mod problem;
+mod read;
+mod schema;
+mod shape;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod tree;
 
+use std::path::Path;
+
+pub use file::{
+    At, ClusterFile, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout, Server,
+    SourceEntry, SshEntry, SudoEntry, Var,
+};
+pub use nearest::{nearest, suggest};
 pub use place::Place;
+pub use problem::{Problem, render_problems, sort_problems};
+pub use schema::schema;
+pub use syntax::decode;
+
+impl ClusterFile {
+    /// Reads the text of a cluster file; `path` is only remembered, not opened.
+    ///
+    /// Problems come in the order of the file. With problems there may still be a `ClusterFile`:
+    /// all of it that could be read, for the model to find what else is wrong. Only one that
+    /// came without problems may be used for more than that.
+    pub fn parse(path: &Path, text: &str) -> (Option<ClusterFile>, Vec<Problem>) {
+        if let Some(problem) = syntax::check_text(text) {
+            return (None, vec![problem]);
+        }
+        let root = match tree::parse(text) {
+            Ok(root) => root,
+            Err(error) => return (None, vec![syntax::from_yaml(text, &error)]),
+        };
+        let mut problems = check::check(&root);
+        sort_problems(&mut problems);
+        let is_mapping = matches!(root.value, tree::Value::Map(_));
+        (is_mapping.then(|| read::read(path, &root)), problems)
+    }
+}

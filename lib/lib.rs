@@ -14,7 +14,7 @@ pub mod engine;
 pub mod event;
 pub mod job;
 pub mod journal;
-// pub mod lab; (being written)
+pub mod lab;
 pub mod model;
 pub mod operation;
 pub mod plan;

@@ -160,7 +160,7 @@ fn carry_out(
         keep_script: limits.keep_scripts,
     };
     let mut filter = TextFilter::new(&step.redact);
-    let mut tell = |text: Option<String>| {
+    let tell = |text: Option<String>| {
         if let Some(text) = text {
             events.send_blocking(Fact::StepOutput { id: step.id.clone(), text });
         }

@@ -4,9 +4,13 @@
 //! what a job does.
 
 mod cluster;
+mod resolve;
+mod selection;
 mod settings;
+mod validate;
 
 pub use cluster::{Cluster, Component, Host, Instance, JobFacts, Need, Port};
+pub use selection::{Selection, UnknownName};
 pub use settings::{
     Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshSettings, Sudo, Vars,
 };

@@ -12,7 +12,7 @@ use super::{Values, shell_word};
 pub fn render_site_template(name: &str, template: &str, values: &Values) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_keep_trailing_newline(true);
+    
     environment.set_formatter(|out, _, value| {
         let word = match value.kind() {
             ValueKind::String => shell_word(value.as_str().unwrap_or_default()),
@@ -27,7 +27,7 @@ pub fn render_site_template(name: &str, template: &str, values: &Values) -> Resu
     // `|safe` would let a value become code.
     environment.remove_filter("safe");
     environment
-        .render_named_str(name, template, values.to_json())
+        .render_named_str(name, template, minijinja::Value::from_serialize(values.to_json()))
         .map_err(|error| match error.line() {
             Some(line) => format!("{name}:{line}: {}", describe(&error)),
             None => format!("{name}: {}", describe(&error)),

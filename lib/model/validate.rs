@@ -1,0 +1,263 @@
+//! Whether the values of a file fit to each other and to the known jobs. Everything that doesn't is
+//! reported at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use super::cluster::JobFacts;
+use super::resolve::ssh;
+use crate::cluster_file::{At, ClusterFile, HostEntry, Place, Problem, Server, suggest};
+
+/// The step name of the bootstrap, which no component may take.
+const RESERVED: [&str; 3] = ["bootstrap", "probe", "exec"];
+/// The keys on top and the jobs whose hosts they repeat.
+const TOP: [(&str, &str); 3] = [("nats", "nats"), ("uaa", "uaa"), ("cc", "cloud_controller_ng")];
+
+/// Lists everything that doesn't fit.
+pub(super) fn check(file: &ClusterFile, jobs: &[JobFacts]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    components_and_servers(file, &mut problems);
+    job_names(file, jobs, &mut problems);
+    needs(file, jobs, &mut problems);
+    top_level(file, &mut problems);
+    instances(file, &mut problems);
+    ports(file, jobs, &mut problems);
+    logins(file, &mut problems);
+    rollouts(file, &mut problems);
+    problems
+}
+
+/// Every entry of `ip` of a component that is in `components`, in the order of `components`.
+pub(super) fn used_entries(file: &ClusterFile) -> impl Iterator<Item = (&Server, &HostEntry)> {
+    file.components
+        .iter()
+        .filter_map(|name| server(file, &name.value))
+        .flat_map(|server| server.hosts.iter().map(move |entry| (server, entry)))
+}
+
+fn server<'a>(file: &'a ClusterFile, name: &str) -> Option<&'a Server> {
+    file.server.iter().find(|server| server.name.value == name)
+}
+
+/// A component's jobs with where each stands.
+fn jobs_of(server: &Server) -> Vec<&At<String>> {
+    match &server.jobs {
+        Some(jobs) => jobs.iter().collect(),
+        None => vec![&server.name],
+    }
+}
+
+fn at<T>(value: &At<T>, message: String) -> Problem {
+    Problem::new(value.place, value.len, message)
+}
+
+fn components_and_servers(file: &ClusterFile, problems: &mut Vec<Problem>) {
+    let mut first: HashMap<&str, Place> = HashMap::new();
+    for name in &file.components {
+        let value = name.value.as_str();
+        if let Some(earlier) = first.insert(value, name.place) {
+            problems.push(
+                at(name, format!("the component `{value}` is listed twice"))
+                    .also(earlier, "it stands here first"),
+            );
+        }
+        if RESERVED.contains(&value) {
+            problems.push(at(name, format!("`{value}` is a name of the tool's own steps")));
+        }
+        if server(file, value).is_none() {
+            let known = file.server.iter().map(|server| server.name.value.as_str());
+            problems.push(
+                at(name, format!("the component `{value}` has no block under `server`"))
+                    .expected(format!("`server.{value}.ip` with its addresses"))
+                    .maybe_help(suggest(value, known)),
+            );
+        }
+    }
+    for server in &file.server {
+        let value = server.name.value.as_str();
+        if !file.components.iter().any(|name| name.value == value) {
+            let known = file.components.iter().map(|name| name.value.as_str());
+            problems.push(
+                at(&server.name, format!("`{value}` isn't listed in `components`"))
+                    .expected("a listed component, or the block removed")
+                    .maybe_help(suggest(value, known)),
+            );
+        }
+        if server.hosts.is_empty() && !server.hosts_incomplete {
+            problems.push(at(&server.name, format!("`{value}` has no address")));
+        }
+    }
+}
+
+fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
+    let known = || jobs.iter().map(|job| job.name.as_str());
+    for server in &file.server {
+        let mut first: HashMap<&str, Place> = HashMap::new();
+        for job in jobs_of(server) {
+            let value = job.value.as_str();
+            if let Some(earlier) = first.insert(value, job.place) {
+                problems.push(
+                    at(job, format!("the job `{value}` is listed twice in one component"))
+                        .also(earlier, "it stands here first"),
+                );
+            }
+            if known().any(|name| name == value) {
+                continue;
+            }
+            let help = suggest(value, known()).unwrap_or_else(|| {
+                "a composite names its jobs in `jobs: […]`; a job of your own is a folder in \
+                 `jobs_dir`"
+                    .to_owned()
+            });
+            problems.push(at(job, format!("there is no job `{value}`")).help(help));
+        }
+        if server.jobs.as_ref().is_some_and(Vec::is_empty) {
+            problems.push(at(&server.name, "`jobs` is empty".to_owned()));
+        }
+    }
+}
+
+/// The place in the order of deployment at which each job is done first.
+fn positions(file: &ClusterFile) -> BTreeMap<&str, usize> {
+    let mut positions = BTreeMap::new();
+    let ordered = file.components.iter().filter_map(|name| server(file, &name.value));
+    for (position, job) in ordered.flat_map(jobs_of).enumerate() {
+        positions.entry(job.value.as_str()).or_insert(position);
+    }
+    positions
+}
+
+fn needs(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
+    let positions = positions(file);
+    for name in &file.components {
+        let Some(server) = server(file, &name.value) else { continue };
+        for job in jobs_of(server) {
+            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else { continue };
+            for need in &facts.needs {
+                let (job, needed, why) = (&job.value, &need.job, &need.why);
+                match positions.get(needed.as_str()) {
+                    None => problems.push(
+                        at(name, format!("`{job}` needs `{needed}`, which no component runs"))
+                            .expected(format!("a component with the job `{needed}`: {why}")),
+                    ),
+                    Some(position) if *position > positions[job.as_str()] => problems.push(
+                        at(name, format!("`{job}` needs `{needed}`, which comes later"))
+                            .help(format!("list `{needed}` before `{}`: {why}", name.value)),
+                    ),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+}
+
+fn top_level(file: &ClusterFile, problems: &mut Vec<Problem>) {
+    for ((key, job), given) in TOP.into_iter().zip([&file.nats, &file.uaa, &file.cc]) {
+        let Some(given) = given else { continue };
+        let runs_it =
+            |server: &&Server| jobs_of(server).iter().any(|runs| runs.value == job);
+        let entries: Vec<&HostEntry> =
+            file.server.iter().filter(runs_it).flat_map(|server| &server.hosts).collect();
+        // Without an entry another problem has been told already, or the job isn't there at all.
+        let Some(first) = entries.first() else { continue };
+        if entries.iter().any(|entry| entry.ip.value == given.value) {
+            continue;
+        }
+        problems.push(
+            at(given, format!("`{key}` is {}, but {job} runs on {}", given.value, first.ip.value))
+                .expected(format!("{}, or `{key}` left out", first.ip.value))
+                .also(first.ip.place, format!("{job} is here")),
+        );
+    }
+}
+
+fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
+    for server in &file.server {
+        let mut addresses: HashMap<IpAddr, Place> = HashMap::new();
+        let mut indices: HashMap<u32, Place> = HashMap::new();
+        for (entry, position) in server.hosts.iter().zip(0..) {
+            let address = entry.ip.value;
+            if let Some(earlier) = addresses.insert(address, entry.ip.place) {
+                problems.push(
+                    at(&entry.ip, format!("{address} serves `{}` twice", server.name.value))
+                        .also(earlier, "it stands here first"),
+                );
+            }
+            let (index, place, len) = match &entry.index {
+                Some(index) => (index.value, index.place, index.len),
+                None => (position, entry.ip.place, entry.ip.len),
+            };
+            if let Some(earlier) = indices.insert(index, place) {
+                let message = format!("two hosts of `{}` have the index {index}", server.name.value);
+                problems.push(
+                    Problem::new(place, len, message)
+                        .also(earlier, "the other one is here")
+                        .help("hosts without an index have their position, from 0"),
+                );
+            }
+        }
+    }
+}
+
+/// Two services can't listen on one port of a host.
+fn ports(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
+    let mut taken: HashMap<(IpAddr, u16), (String, Place)> = HashMap::new();
+    for (server, entry) in used_entries(file) {
+        for job in jobs_of(server) {
+            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else { continue };
+            for port in &facts.provides {
+                let here = (facts.name.clone(), entry.ip.place);
+                match taken.insert((entry.ip.value, port.number), here) {
+                    Some((other, place)) if other != facts.name => problems.push(
+                        at(
+                            &entry.ip,
+                            format!(
+                                "`{}` and `{other}` both listen on port {} of {}",
+                                facts.name, port.number, entry.ip.value
+                            ),
+                        )
+                        .also(place, format!("`{other}` is put there here"))
+                        .help("put one of them on another host"),
+                    ),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// One machine has one login, whichever component names it.
+fn logins(file: &ClusterFile, problems: &mut Vec<Problem>) {
+    let mut first: HashMap<IpAddr, (super::SshSettings, Place)> = HashMap::new();
+    for (server, entry) in used_entries(file) {
+        let settings = ssh(file, &[&entry.ssh, &server.ssh, &file.ssh]);
+        let known = first
+            .entry(entry.ip.value)
+            .or_insert_with(|| (settings.clone(), entry.ip.place));
+        if known.0 != settings {
+            problems.push(
+                at(&entry.ip, format!("{} has two different `ssh` settings", entry.ip.value))
+                    .also(known.1, "the other one applies here")
+                    .help("set `ssh` for all hosts, or alike wherever the host is named"),
+            );
+        }
+    }
+}
+
+fn rollouts(file: &ClusterFile, problems: &mut Vec<Problem>) {
+    let servers = file.server.iter().map(|server| (&server.rollout, Some(server)));
+    for (rollout, server) in servers.chain([(&file.rollout, None)]) {
+        if let Some(zero) = rollout.max_in_flight.as_ref().filter(|at| at.value == 0) {
+            problems.push(
+                at(zero, "`max_in_flight: 0` would never start anything".to_owned())
+                    .expected("at least 1"),
+            );
+        }
+        let Some(server) = server else { continue };
+        let hosts = server.hosts.len();
+        if let Some(many) = rollout.canaries.as_ref().filter(|at| at.value > hosts) {
+            let message = format!("{} canaries of {hosts} hosts", many.value);
+            problems.push(at(many, message).expected(format!("at most {hosts}")));
+        }
+    }
+}

@@ -1,3 +1,153 @@
 //! The secrets of a run: from the cluster file's variables, from the host that keeps them, from
 //! this machine's copy, or made new.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use paas_cluster_build::job::{Catalog, SecretNeed, Secrets};
+use paas_cluster_build::model::{Cluster, Selection};
+use paas_cluster_build::plan::Facts;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::exit::Failure;
+
+/// How many characters a new secret has; 62 letters and digits give 190 bits.
+const LENGTH: usize = 32;
+
+/// Where secrets are looked for.
+pub struct Vault<'a> {
+    cluster: &'a Cluster,
+    folder: PathBuf,
+    needs: Vec<SecretNeed>,
+}
+
+impl<'a> Vault<'a> {
+    /// Names the secrets of the selected components; `state` is the state folder.
+    pub fn new(
+        cluster: &'a Cluster,
+        catalog: &Catalog,
+        selection: &Selection,
+        state: &Path,
+    ) -> Vault<'a> {
+        let mut needs: BTreeMap<String, SecretNeed> = BTreeMap::new();
+        let selected = cluster.components.iter().filter(|c| selection.has_component(&c.name));
+        for job in selected.flat_map(|component| &component.jobs) {
+            for need in catalog.get(job).map_or(&[][..], |job| job.secrets()) {
+                needs.insert(need.name.clone(), need.clone());
+            }
+        }
+        let folder = state.join(&cluster.name).join("secrets");
+        Vault { cluster, folder, needs: needs.into_values().collect() }
+    }
+
+    /// Returns a stand-in for each secret, for scripts that are only looked at.
+    pub fn stand_ins(&self) -> Secrets {
+        let stand_in = |need: &SecretNeed| (need.name.clone(), format!("<{}>", need.name).into());
+        self.needs.iter().map(stand_in).collect()
+    }
+
+    /// Lists the hosts that keep secrets: they're asked even when nothing else is done there.
+    pub fn keepers(&self) -> Vec<IpAddr> {
+        self.needs.iter().filter_map(|need| self.keeper(need)).collect()
+    }
+
+    /// Finds every secret, or makes it; a new one is kept here before it's used anywhere.
+    pub fn resolve(&self, facts: &Facts) -> Result<Secrets, Failure> {
+        let mut secrets = Secrets::new();
+        for need in &self.needs {
+            let on_host = || {
+                let known = facts.known(self.keeper(need)?)?;
+                known.secrets.get(&need.name).cloned()
+            };
+            let secret = match self.from_file(&need.name)? {
+                Some(secret) => secret,
+                None => match on_host().or_else(|| self.kept_here(&need.name)) {
+                    Some(secret) => secret,
+                    None => self.make(&need.name)?,
+                },
+            };
+            secrets.insert(need.name.clone(), secret);
+        }
+        Ok(secrets)
+    }
+
+    fn keeper(&self, need: &SecretNeed) -> Option<IpAddr> {
+        let mut instances = self.cluster.instances_of_job(&need.kept_by);
+        instances.next().map(|(_, instance)| instance.address)
+    }
+
+    /// `vars.<name>`: a mapping `{env: NAME}` or `{file: PATH}`, or the secret itself.
+    fn from_file(&self, name: &str) -> Result<Option<SecretString>, Failure> {
+        let Some((value, place)) = self.cluster.vars.get(name) else { return Ok(None) };
+        let at = format!("{}:{}", self.cluster.file.display(), place.line);
+        let member = |key| value.get(key).and_then(Value::as_str);
+        let secret = if let Some(variable) = member("env") {
+            std::env::var(variable).map_err(|_| {
+                Failure::usage(format!("{at}: the environment variable {variable} isn't set"))
+            })?
+        } else if let Some(path) = member("file") {
+            let folder = self.cluster.file.parent().unwrap_or(Path::new(""));
+            let path = folder.join(path);
+            let text = fs::read_to_string(&path).map_err(|error| {
+                Failure::usage(format!("{at}: {} can't be read: {error}", path.display()))
+            })?;
+            text.lines().next().unwrap_or_default().to_owned()
+        } else if let Some(text) = value.as_str() {
+            text.to_owned()
+        } else {
+            return Err(Failure::usage(format!(
+                "{at}: {name} is a secret; {{env: NAME}}, {{file: PATH}} or a text is expected"
+            )));
+        };
+        if secret.is_empty() {
+            return Err(Failure::usage(format!("{at}: {name} is empty")));
+        }
+        Ok(Some(secret.into()))
+    }
+
+    fn kept_here(&self, name: &str) -> Option<SecretString> {
+        let text = fs::read_to_string(self.folder.join(name)).ok()?;
+        let line = text.lines().next().filter(|line| !line.is_empty())?;
+        Some(line.to_owned().into())
+    }
+
+    fn make(&self, name: &str) -> Result<SecretString, Failure> {
+        let secret = random_text()?;
+        self.keep(name, &secret).map_err(|error| {
+            let folder = self.folder.display();
+            Failure::usage(format!("the new secret {name} can't be kept in {folder}: {error}"))
+        })?;
+        Ok(secret)
+    }
+
+    fn keep(&self, name: &str, secret: &SecretString) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        // Temporary files are 0600 from their first moment.
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        writeln!(file, "{}", secret.expose_secret())?;
+        file.as_file().sync_all()?;
+        file.persist(self.folder.join(name))?;
+        Ok(())
+    }
+}
+
+/// Makes a text of letters and digits, each as likely as the others.
+fn random_text() -> Result<SecretString, Failure> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text = String::new();
+    while text.len() < LENGTH {
+        let mut byte = [0];
+        getrandom::fill(&mut byte)
+            .map_err(|error| Failure::usage(format!("no random numbers: {error}")))?;
+        // 248 is the largest multiple of 62 in a byte; the rest would favour some letters.
+        if byte[0] < 248 {
+            text.push(char::from(ALPHABET[usize::from(byte[0] % 62)]));
+        }
+    }
+    Ok(text.into())
+}

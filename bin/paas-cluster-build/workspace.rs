@@ -7,7 +7,7 @@ use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode, render_prob
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::Catalog;
 use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
-use paas_cluster_build::plan::PlanError;
+use paas_cluster_build::plan::{PlanError, PreparedRelease};
 
 use crate::args::Common;
 use crate::exit::{Exit, Failure};
@@ -36,7 +36,7 @@ impl Workspace {
         let (file, mut found) = ClusterFile::parse(path, &text);
         let Some(file) = file else { return Err(problems(path, &text, &found)) };
         let builtin = Catalog::new(cluster_jobs::all());
-        let catalog = match file.jobs_dir() {
+        let catalog = match file.jobs_folder() {
             Some(folder) => builtin.with_site_jobs(&folder).map_err(|errors| {
                 let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 Failure::usage(lines.join("\n"))
@@ -83,6 +83,12 @@ impl Workspace {
             if needing.len() == 1 { "needs" } else { "need" },
             self.cluster.file.display(),
         )))
+    }
+
+    /// Packs the release, if there is one.
+    pub fn prepare_release(&self) -> Result<Option<PreparedRelease>, Failure> {
+        let release = self.cluster.release.as_ref();
+        release.map(PreparedRelease::prepare).transpose().map_err(Failure::usage)
     }
 
     /// Turns errors of planning into one that shows each at its place in the file.

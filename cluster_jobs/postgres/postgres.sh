@@ -9,15 +9,19 @@ set_text "$config" listen {{ listen }}
 set_setting "$config" port 5432
 paas postgres start
 
-# A private release lets its owner in on localhost; Debian's programs look for a socket.
+# A private release lets its owner in on localhost; Debian's programs look for a socket. The role
+# that uaa and cc use may have the owner's name, so `postgres` is the better administrator.
 sql() {
 	as_user env LD_LIBRARY_PATH="$PAAS_HOME/build_dir/target/postgres/lib" \
-		"$programs/psql" -wqAtX -v ON_ERROR_STOP=1 -h "$server" -p 5432 "$@"
+		"$programs/psql" -wqAtX -v ON_ERROR_STOP=1 -h "$server" -p 5432 -U "$admin" "$@"
 }
 
 find_server() {
-	for server in localhost /tmp /var/run/postgresql; do
-		if sql -d postgres -c 'select 1' >/dev/null 2>&1; then return 0; fi
+	for admin in postgres "$PAAS_USER"; do
+		for server in /tmp /var/run/postgresql localhost; do
+			is_super=$(sql -d postgres -c 'select rolsuper from pg_roles where rolname = current_user' 2>/dev/null) || continue
+			if [ "$is_super" = t ] && [ "$admin" != "$role" ]; then return 0; fi
+		done
 	done
 	return 1
 }

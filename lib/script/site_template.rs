@@ -1,6 +1,7 @@
 //! Templates that a site keeps on disk: minijinja with the same quoting as the built-in ones.
 
-use minijinja::value::ValueKind;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::{Values, shell_word};
@@ -12,6 +13,8 @@ use super::{Values, shell_word};
 pub fn render_site_template(name: &str, template: &str, values: &Values) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.expect("the default delimiters are valid"));
     
     environment.set_formatter(|out, _, value| {
         let word = match value.kind() {
@@ -27,7 +30,7 @@ pub fn render_site_template(name: &str, template: &str, values: &Values) -> Resu
     // `|safe` would let a value become code.
     environment.remove_filter("safe");
     environment
-        .render_named_str(name, template, minijinja::Value::from_serialize(values.to_json()))
+        .render_named_str(name, template, Serde(values.to_json()))
         .map_err(|error| match error.line() {
             Some(line) => format!("{name}:{line}: {}", describe(&error)),
             None => format!("{name}: {}", describe(&error)),

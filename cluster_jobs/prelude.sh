@@ -140,6 +140,7 @@ protect() {
 
 # A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
 tcp_answers() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
 	if timeout 5 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"' bash "$1" 2>/dev/null; then return 0; fi
 	log "nothing answers on port $1"
 	return 1

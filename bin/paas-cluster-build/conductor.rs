@@ -98,9 +98,10 @@ impl<'a> Conductor<'a> {
         if self.output != Output::Json {
             anstream::eprintln!("looking at {hosts} host{}", if hosts == 1 { "" } else { "s" });
         }
+        let unwatched = EventSink::unwatched();
         let outcome = self.runtime.block_on(async {
             tokio::select! {
-                outcome = self.engine.run(&plan, &self.run, &self.cancel, &EventSink::unwatched()) => Ok(outcome),
+                outcome = self.engine.run(&plan, &self.run, &self.cancel, &unwatched) => Ok(outcome),
                 _ = tokio::signal::ctrl_c() => Err(Failure {
                     exit: Exit::Cancelled,
                     message: "cancelled; nothing was changed".to_owned(),
@@ -166,14 +167,18 @@ impl<'a> Conductor<'a> {
             return std::future::pending().await;
         };
         loop {
-            let times = tokio::select! {
-                _ = tokio::signal::ctrl_c() => self.cancel.raise(),
-                _ = terminate.recv() => {
-                    self.cancel.raise();
-                    self.cancel.raise()
-                }
+            let raises = tokio::select! {
+                _ = tokio::signal::ctrl_c() => 1,
+                // A service manager asks once: nothing new is started, nothing is followed on.
+                _ = terminate.recv() => 2,
             };
-            sink.send(Fact::CancelRequested { times }).await;
+            for _ in 0..raises {
+                let times = self.cancel.raise();
+                if times > 2 {
+                    std::process::exit(130);
+                }
+                sink.send(Fact::CancelRequested { times }).await;
+            }
         }
     }
 

@@ -1,1 +1,69 @@
-fn main() {}
+//! The command line of paas-cluster-build: what is typed becomes a command, what goes wrong becomes
+//! a message and an exit code.
+
+#![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "clap's doc comments are the help; the rest is private")]
+
+mod args;
+mod commands;
+mod conductor;
+mod exit;
+mod identity;
+mod secrets;
+mod show;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use paas_cluster_build::job::Action;
+
+use args::{Cli, Command};
+use commands::{build, exec, lab, look};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => exit::report(&failure),
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let common = &cli.common;
+    let Some(command) = &cli.command else { return build::build(common, &cli.build) };
+    match command {
+        Command::Build(args) => build::build(common, args),
+        Command::Bootstrap { run, force } => build::bootstrap(common, run, *force),
+        Command::Plan { components, limit, forks, force, offline } => {
+            let request = look::PlanRequest {
+                components,
+                limits: &limit.limit,
+                forks: forks.forks,
+                force: *force,
+                offline: *offline,
+            };
+            look::plan(common, &request)
+        }
+        Command::Render { components, limit, to } => {
+            look::render(common, components, &limit.limit, to)
+        }
+        Command::Check => look::check(common),
+        Command::Status { components, limit, forks } => {
+            look::status(common, components, &limit.limit, forks.forks)
+        }
+        Command::Start(args) => build::control(common, args, Action::Start),
+        Command::Stop(args) => build::control(common, args, Action::Stop),
+        Command::Restart(args) => build::control(common, args, Action::Restart),
+        Command::Exec { limit, forks, root, command } => {
+            exec::exec(common, &limit.limit, forks.forks, *root, command)
+        }
+        Command::Lab { action } => lab::lab(common, action),
+        Command::Schema => look::schema(),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "paas-cluster-build", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    }
+}

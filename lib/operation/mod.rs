@@ -86,6 +86,8 @@ pub enum Task {
         host: IpAddr,
         /// A shell command line, as the operator typed it.
         command: String,
+        /// Whether root runs it, not the login user.
+        as_root: bool,
     },
 }
 

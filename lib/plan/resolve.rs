@@ -17,7 +17,7 @@ use crate::cluster_file::Place;
 use crate::job::{Action, Catalog, Context, Job, JobError, Secrets};
 use crate::model::{Cluster, Component, Host, Instance};
 use crate::operation::{BOOTSTRAP, Operation, Outline, Task};
-use crate::script::Values;
+use crate::script::{Values, shell_word};
 
 /// Everything that a plan is made from.
 pub struct Planner<'a> {
@@ -147,11 +147,11 @@ impl Planner<'_> {
                     values,
                 })
             }
-            Task::Exec { command, .. } => Ok(Rendered {
+            Task::Exec { host, command, as_root } => Ok(Rendered {
                 name: "exec".to_owned(),
                 action: "exec",
                 mode: Mode::Query,
-                script: format!("{command}\n"),
+                script: self.exec_script(*host, command, *as_root)?,
                 values: Values::new(),
             }),
             Task::Job { host, component, job, action } => {
@@ -177,6 +177,22 @@ impl Planner<'_> {
                 })
             }
         }
+    }
+
+    /// The operator's command line, for the login user in its home unless root is to run it.
+    fn exec_script(
+        &self,
+        host: IpAddr,
+        command: &str,
+        as_root: bool,
+    ) -> Result<String, PlanError> {
+        if as_root {
+            return Ok(format!("{command}\n"));
+        }
+        let host = self.host(host)?;
+        let (user, home) = (shell_word(&host.ssh.user), shell_word(&self.home(host)));
+        let command = shell_word(command);
+        Ok(format!("cd {home} && exec runuser -u {user} -- env HOME={home} sh -c {command}\n"))
     }
 
     fn decide(&self, task: &Task, rendered: &Rendered) -> Decision {

@@ -1,0 +1,145 @@
+//! `lab`: the file's machines on this computer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use paas_cluster_build::lab::{Lab, Machine, Spec, State, requirements};
+use paas_cluster_build::model::Cluster;
+
+use crate::args::{Common, LabAction};
+use crate::exit::{Exit, Failure};
+use crate::workspace::Workspace;
+
+/// Carries out a lab subcommand.
+pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
+    let workspace = Workspace::load(common)?;
+    let cluster = &workspace.cluster;
+    requirements().map_err(|missing| {
+        let lines: Vec<String> = missing.iter().map(|lack| format!("  {lack}")).collect();
+        Failure::usage(format!("the lab can't run here; missing:\n{}", lines.join("\n")))
+    })?;
+    let mut progress = |text: &str| anstream::eprintln!("{text}");
+    let name = lab_name(&cluster.name);
+    let lab = Lab::open(&name).map_err(failed)?;
+    match action {
+        LabAction::Up => {
+            let lab = Lab::of(spec(cluster, name)?).map_err(failed)?;
+            lab.up(&mut progress).map_err(failed)?;
+        }
+        LabAction::Down => {
+            if !lab.down(&mut progress).map_err(failed)? {
+                anstream::eprintln!("there is no lab of {}", cluster.name);
+            }
+        }
+        LabAction::Status => {
+            for machine in lab.status().map_err(failed)? {
+                let state = match machine.state {
+                    State::Running => "running",
+                    State::Stopped => "stopped",
+                    State::Cut => "cut off",
+                    State::Missing => "missing",
+                };
+                let memory = machine.memory.map_or(String::new(), |bytes| {
+                    format!("  {} MiB", bytes / 1024 / 1024)
+                });
+                anstream::println!("{:<16} {state}{memory}", machine.address.to_string());
+            }
+        }
+        LabAction::Ssh { host, command } => return ssh(&lab, cluster, host, command),
+        LabAction::Kill { host } => lab.kill(host).map_err(failed)?,
+        LabAction::Boot { host } => lab.boot(host).map_err(failed)?,
+        LabAction::Cut { host } => lab.cut(host).map_err(failed)?,
+        LabAction::Heal { host } => lab.heal(host).map_err(failed)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn ssh(lab: &Lab, cluster: &Cluster, host: &str, command: &[String]) -> Result<Exit, Failure> {
+    let mut words = lab.ssh_command(host).map_err(failed)?;
+    let identity = cluster.hosts.first().and_then(|host| host.ssh.identity.as_ref());
+    if let Some(identity) = identity {
+        let with_key = ["-i".to_owned(), identity.display().to_string()];
+        words.splice(1..1, with_key);
+    }
+    words.extend(command.iter().cloned());
+    let status = Command::new(&words[0]).args(&words[1..]).status()?;
+    Ok(if status.success() { Exit::Done } else { Exit::Failed })
+}
+
+fn failed(error: paas_cluster_build::lab::Error) -> Failure {
+    Failure { exit: Exit::Failed, message: error.to_string() }
+}
+
+/// A lab's name has no underscores or dots; the cluster's may.
+fn lab_name(cluster: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    cluster.chars().map(plain).collect()
+}
+
+/// Describes the machines that the file names; makes the key that it names, if it isn't there.
+fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
+    let mut users: Vec<&str> = cluster.hosts.iter().map(|host| host.ssh.user.as_str()).collect();
+    users.dedup();
+    let [user] = users[..] else {
+        return Err(Failure::usage("the lab needs one login user for all hosts"));
+    };
+    let first = cluster.hosts.first().map(|host| &host.ssh);
+    let keys = match first.and_then(|ssh| ssh.identity.as_ref()) {
+        Some(identity) => vec![public_key(identity)?],
+        None => usual_public_keys()?,
+    };
+    let machine = |host: &paas_cluster_build::model::Host| Machine {
+        name: format!("host-{}", host.address).replace(['.', ':'], "-"),
+        address: host.address,
+        room: None,
+    };
+    Ok(Spec {
+        name,
+        machines: cluster.hosts.iter().map(machine).collect(),
+        user: user.to_owned(),
+        authorized_keys: keys,
+        known_hosts: first.and_then(|ssh| ssh.known_hosts.clone()),
+    })
+}
+
+/// The public half of the file's key; a key that isn't there is made.
+fn public_key(identity: &Path) -> Result<String, Failure> {
+    if !identity.exists() {
+        if let Some(folder) = identity.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "paas-cluster-build lab", "-f"])
+            .arg(identity)
+            .status()?;
+        if !made.success() {
+            return Err(Failure::usage(format!("{} can't be made", identity.display())));
+        }
+        anstream::eprintln!("made the key {}", identity.display());
+    }
+    let output = Command::new("ssh-keygen").arg("-y").arg("-f").arg(identity).output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(Failure::usage(format!("{}: {said}", identity.display())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The operator's own public keys: a file that names no key is used with these.
+fn usual_public_keys() -> Result<Vec<String>, Failure> {
+    let folder = PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".ssh");
+    let names = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
+    let keys: Vec<String> = names
+        .iter()
+        .filter_map(|name| fs::read_to_string(folder.join(name)).ok())
+        .map(|key| key.trim().to_owned())
+        .collect();
+    if keys.is_empty() {
+        return Err(Failure::usage(
+            "the cluster file names no ssh.identity and there is no key in ~/.ssh; `ssh-keygen` \
+             makes one",
+        ));
+    }
+    Ok(keys)
+}

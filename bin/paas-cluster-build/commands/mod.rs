@@ -1,0 +1,6 @@
+//! One file for each group of subcommands.
+
+pub mod build;
+pub mod exec;
+pub mod lab;
+pub mod look;

@@ -1,0 +1,121 @@
+//! Puts the consumers of a run's events together: the journal always, and one view of them.
+
+use std::io::{IsTerminal, Stdout, stderr, stdout};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressDrawTarget;
+use jiff::tz::TimeZone;
+use paas_cluster_build::engine::EventReceiver;
+use paas_cluster_build::event::{Event, Fact};
+use paas_cluster_build::journal::Journal;
+use paas_cluster_build::report::{self, JsonLines, SummaryContext};
+use paas_cluster_build::run_state::RunState;
+use paas_cluster_build::terminal::{Plain, Terminal, wants_colour};
+
+use crate::args::Output;
+use crate::exit::Exit;
+
+/// How often running times on the terminal are brought up to date.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Keeps and shows one run.
+pub struct Show {
+    view: View,
+    journal: Journal,
+    state: RunState,
+    start: Instant,
+}
+
+enum View {
+    Live(Box<Terminal>),
+    Plain(Plain<Stdout>),
+    Json(JsonLines<Stdout>),
+}
+
+impl Show {
+    /// Chooses the view: progress needs a terminal to be shown on.
+    pub fn new(output: Output, journal: Journal) -> Show {
+        let view = match output {
+            Output::Json => View::Json(JsonLines::new(stdout())),
+            Output::Human if stdout().is_terminal() && stderr().is_terminal() => {
+                View::Live(Box::new(Terminal::new(ProgressDrawTarget::stderr(), colour())))
+            }
+            Output::Human | Output::Plain => View::Plain(Plain::new(stdout(), TimeZone::system())),
+        };
+        Show { view, journal, state: RunState::new(), start: Instant::now() }
+    }
+
+    /// Takes events until the run is over.
+    pub async fn follow(&mut self, mut events: EventReceiver) {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => {
+                        self.event(&event);
+                        if matches!(event.fact, Fact::RunFinished { .. }) {
+                            return;
+                        }
+                    }
+                    None => return,
+                },
+                _ = ticks.tick() => {
+                    if let View::Live(terminal) = &mut self.view {
+                        terminal.tick(self.start.elapsed().as_millis() as u64);
+                    }
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Err(error) = self.state.apply(event) {
+            self.note(&format!("internal error, please report it: {error}"));
+        }
+        if let Err(error) = self.journal.event(event) {
+            self.note(&format!("warning: {error}"));
+        }
+        match &mut self.view {
+            View::Live(terminal) => terminal.event(event),
+            View::Plain(plain) => plain.event(event),
+            View::Json(json) => json.event(event),
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        match &mut self.view {
+            View::Live(terminal) => terminal.note(text),
+            View::Plain(_) | View::Json(_) => anstream::eprintln!("{text}"),
+        }
+    }
+
+    /// Prints the account of the run and tells how it ended.
+    pub fn finish(&mut self, resume: &str) -> Exit {
+        if let View::Live(terminal) = &mut self.view {
+            terminal.clear();
+        }
+        if !matches!(self.view, View::Json(_)) {
+            let folder = self.journal.folder().clone();
+            let context = SummaryContext {
+                resume,
+                log: &|id| Some(folder.step_log(id)).filter(|path| path.exists()),
+                colour: colour(),
+            };
+            anstream::print!("{}", report::summary_text(&self.state, &context));
+        }
+        match report::Outcome::of(&self.state) {
+            report::Outcome::Done => Exit::Done,
+            report::Outcome::Failed => Exit::Failed,
+            report::Outcome::Unreachable => Exit::Unreachable,
+            report::Outcome::Locked => Exit::Locked,
+            report::Outcome::Cancelled => Exit::Cancelled,
+        }
+    }
+}
+
+/// Whether standard output gets colours.
+pub fn colour() -> bool {
+    let variable = std::env::var_os;
+    stdout().is_terminal()
+        && wants_colour(variable("NO_COLOR").as_deref(), variable("TERM").as_deref())
+}

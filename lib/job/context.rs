@@ -27,7 +27,8 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Begins a job's values with those that every script has: the login user and its home.
+    /// Begins a job's values with those that every script has: the login user, its home,
+    /// and the host's own address.
     pub fn base_values(&self) -> Values {
         let mut values = Values::new();
         let user = self.user();
@@ -36,6 +37,7 @@ impl<'a> Context<'a> {
             Some((home, place)) => values.set_from("paas_home", home, *place),
             None => values.set("paas_home", home_of(self.cluster, user)),
         }
+        values.set_from("own_address", self.instance.address, self.instance.place);
         values
     }
 

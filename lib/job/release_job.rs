@@ -9,8 +9,8 @@ use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
 use crate::model::{JobFacts, Need, Port};
 use crate::script::Values;
 
-/// How long a service may take to come up, in seconds; postgres and mysql make their data first.
-const START_TIMEOUT: u32 = 180;
+/// How long a service may take to come up after the release says that it started, in seconds.
+const START_TIMEOUT: u32 = 90;
 
 type Collect = fn(&Context<'_>, &mut Values) -> Result<(), JobError>;
 type Render = fn(&Values) -> Result<String, JobError>;

@@ -7,15 +7,25 @@ use std::path::Path;
 use paas_cluster_build::cluster_file::{ClusterFile, Problem, render_problems, sort_problems};
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::Catalog;
-use paas_cluster_build::model::Cluster;
+use paas_cluster_build::model::{Cluster, JobFacts, Port};
 
 const NATS: &str = "components: [nats]\nserver: {nats: {ip: 10.0.0.1}}\n";
 
-/// Finds all that is wrong with a text, as the binary does.
+/// Finds all that is wrong with a text, as the binary does. Besides the built-in jobs there is one
+/// of the site's own, for no two of the built-in ones share a port.
 fn problems(text: &str) -> Vec<Problem> {
     let (file, mut problems) = ClusterFile::parse(Path::new("cluster.yml"), text);
     if let Some(file) = file {
-        let facts = Catalog::new(cluster_jobs::all()).facts();
+        let mut facts = Catalog::new(cluster_jobs::all()).facts();
+        facts.push(JobFacts {
+            name: "site_web".to_owned(),
+            needs: Vec::new(),
+            provides: vec![Port {
+                name: "http".to_owned(),
+                number: 80,
+            }],
+            needs_release: false,
+        });
         problems.extend(Cluster::new(&file, &facts, None).err().unwrap_or_default());
     }
     sort_problems(&mut problems);
@@ -29,7 +39,11 @@ fn draw(texts: &[&str]) -> String {
         assert!(!problems.is_empty(), "no problem in:\n{text}");
         render_problems(Path::new("cluster.yml"), text, &problems, false)
     };
-    texts.iter().map(draw).collect::<Vec<_>>().join("\n\n- - -\n\n")
+    texts
+        .iter()
+        .map(draw)
+        .collect::<Vec<_>>()
+        .join("\n\n- - -\n\n")
 }
 
 /// As `draw`, each text after a file that is right.
@@ -113,7 +127,16 @@ fn needs() {
 fn ports() {
     let text = "components: [nats, web, front]\nserver:\n  nats: {ip: 10.0.0.1}\n  \
                 web: {ip: 10.0.0.2, jobs: [router]}\n  front: {ip: 10.0.0.2, jobs: [router]}\n";
-    insta::assert_snapshot!(draw(&[text]));
+    let composite = "components: [nats, web]\nserver:\n  nats: {ip: 10.0.0.1}\n  \
+                     web: {ip: 10.0.0.2, jobs: [router, site_web]}\n";
+    insta::assert_snapshot!(draw(&[
+        text,
+        &text.replace(
+            "front: {ip: 10.0.0.2, jobs: [router]}",
+            "front: {ip: 10.0.0.2, jobs: [site_web]}"
+        ),
+        composite,
+    ]));
 }
 
 #[test]
@@ -125,6 +148,13 @@ fn indices() {
          - 10.0.0.2\n",
         "components: [nats]\nserver:\n  nats:\n    ip: [{ip: 10.0.0.1, index: -1}]\n",
     ]));
+}
+
+#[test]
+fn an_address_that_cannot_be_read_brings_no_other_problems() {
+    let text = "nats: 10.0.0.1\ncomponents: [nats]\nserver:\n  nats:\n    canaries: 3\n    \
+                ip: [10.0.0.1O, 10.0.0.2, {ip: 10.0.0.3, index: 0}]\n";
+    insta::assert_snapshot!(draw(&[text]));
 }
 
 #[test]
@@ -183,8 +213,6 @@ fn values() {
         "packages: [nginx=1.2, --reinstall, Python3]\n",
         "release: {paas_release: {git: --upload-pack=sh, ref: main}}\n",
         "release: {paas_release: {git: \"https://example.org/r.git\", ref: -f}}\n",
-        "release: {paas_release: {git: \"ext::sh -c id\", ref: main}}\n",
-        "release: {paas_release: {git: \"ext::id\", ref: main}}\n",
         "release: {paas_release: {path: \"a\\0b\"}}\n",
     ]));
 }

@@ -240,7 +240,11 @@ impl Checker {
             return;
         }
         let name = key.text().unwrap_or(&key.raw);
-        let refused = keys.refused.iter().find(|(refused, _)| *refused == name);
+        let meant = nearest(name, keys.refused.iter().map(|(refused, _)| *refused));
+        let refused = keys
+            .refused
+            .iter()
+            .find(|(refused, _)| meant == Some(refused));
         let help = match refused {
             Some((_, why)) => Some((*why).to_owned()),
             None => suggest(name, keys.keys.iter().map(|k| k.name)),

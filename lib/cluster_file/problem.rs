@@ -173,13 +173,17 @@ impl<'a> Lines<'a> {
         start + from..start + byte(first.saturating_add(len.max(1))).max(from)
     }
 
-    /// The byte range of the word at a place.
+    /// The byte range of the word at a place; a key's colon isn't part of it, an address's is.
     fn word_at(&self, place: Place) -> Range<usize> {
         let (_, line) = self.line(place.line);
-        let word = line
-            .chars()
-            .skip(place.column.max(1) as usize - 1)
-            .take_while(|c| !c.is_whitespace() && *c != ':' && *c != ',')
+        let from = line.chars().skip(place.column.max(1) as usize - 1);
+        let next = from.clone().skip(1).chain([' ']);
+        let ends = |c: char, next: char| {
+            c.is_whitespace() || ",]}".contains(c) || (c == ':' && next.is_whitespace())
+        };
+        let word = from
+            .zip(next)
+            .take_while(|(c, next)| !ends(*c, *next))
             .count();
         self.range(place, word)
     }

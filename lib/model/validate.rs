@@ -6,12 +6,16 @@ use std::net::IpAddr;
 
 use super::cluster::JobFacts;
 use super::resolve::ssh;
-use crate::cluster_file::{At, ClusterFile, HostEntry, Place, Problem, Server, suggest};
+use crate::cluster_file::{At, ClusterFile, HostEntry, Place, Problem, Server, nearest};
 
-/// The step name of the bootstrap, which no component may take.
+/// The names of the tool's own steps, which no component may take.
 const RESERVED: [&str; 3] = ["bootstrap", "probe", "exec"];
 /// The keys on top and the jobs whose hosts they repeat.
-const TOP: [(&str, &str); 3] = [("nats", "nats"), ("uaa", "uaa"), ("cc", "cloud_controller_ng")];
+const TOP: [(&str, &str); 3] = [
+    ("nats", "nats"),
+    ("uaa", "uaa"),
+    ("cc", "cloud_controller_ng"),
+];
 
 /// Lists everything that doesn't fit.
 pub(super) fn check(file: &ClusterFile, jobs: &[JobFacts]) -> Vec<Problem> {
@@ -62,31 +66,52 @@ fn components_and_servers(file: &ClusterFile, problems: &mut Vec<Problem>) {
             );
         }
         if RESERVED.contains(&value) {
-            problems.push(at(name, format!("`{value}` is a name of the tool's own steps")));
+            problems.push(
+                at(name, format!("`{value}` is a name of the tool's own steps"))
+                    .help("give the component another name, and its jobs in `jobs: […]`"),
+            );
         }
         if server(file, value).is_none() {
             let known = file.server.iter().map(|server| server.name.value.as_str());
             problems.push(
-                at(name, format!("the component `{value}` has no block under `server`"))
-                    .expected(format!("`server.{value}.ip` with its addresses"))
-                    .maybe_help(suggest(value, known)),
+                at(
+                    name,
+                    format!("the component `{value}` has no block under `server`"),
+                )
+                .expected(format!("`server.{value}.ip` with its addresses"))
+                .maybe_help(did_you_mean(value, known)),
             );
         }
     }
     for server in &file.server {
         let value = server.name.value.as_str();
-        if !file.components.iter().any(|name| name.value == value) {
+        // Without any component the list itself is what's wrong, and has been told.
+        if !file.components.is_empty() && !is_listed(file, server) {
             let known = file.components.iter().map(|name| name.value.as_str());
             problems.push(
-                at(&server.name, format!("`{value}` isn't listed in `components`"))
-                    .expected("a listed component, or the block removed")
-                    .maybe_help(suggest(value, known)),
+                at(
+                    &server.name,
+                    format!("`{value}` isn't listed in `components`"),
+                )
+                .expected("a listed component")
+                .help("list it, or remove the block")
+                .maybe_help(did_you_mean(value, known)),
             );
         }
         if server.hosts.is_empty() && !server.hosts_incomplete {
             problems.push(at(&server.name, format!("`{value}` has no address")));
         }
     }
+}
+
+fn is_listed(file: &ClusterFile, server: &Server) -> bool {
+    file.components
+        .iter()
+        .any(|name| name.value == server.name.value)
+}
+
+fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(given, known).map(|name| format!("did you mean `{name}`?"))
 }
 
 fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
@@ -97,22 +122,26 @@ fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>)
             let value = job.value.as_str();
             if let Some(earlier) = first.insert(value, job.place) {
                 problems.push(
-                    at(job, format!("the job `{value}` is listed twice in one component"))
-                        .also(earlier, "it stands here first"),
+                    at(
+                        job,
+                        format!("the job `{value}` is listed twice in one component"),
+                    )
+                    .also(earlier, "it stands here first"),
                 );
             }
-            if known().any(|name| name == value) {
+            // A block that no component uses is told already, and its name may be the mistake.
+            let by_name = server.jobs.is_none();
+            if known().any(|name| name == value) || (by_name && !is_listed(file, server)) {
                 continue;
             }
-            let help = suggest(value, known()).unwrap_or_else(|| {
-                "a composite names its jobs in `jobs: […]`; a job of your own is a folder in \
-                 `jobs_dir`"
-                    .to_owned()
+            let help = did_you_mean(value, known()).unwrap_or_else(|| {
+                let names = known().collect::<Vec<_>>().join(", ");
+                format!(
+                    "there are {names}; a composite names its jobs in `jobs: […]`, and a job of \
+                     your own is a folder in `jobs_dir`"
+                )
             });
             problems.push(at(job, format!("there is no job `{value}`")).help(help));
-        }
-        if server.jobs.as_ref().is_some_and(Vec::is_empty) {
-            problems.push(at(&server.name, "`jobs` is empty".to_owned()));
         }
     }
 }
@@ -120,7 +149,10 @@ fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>)
 /// The place in the order of deployment at which each job is done first.
 fn positions(file: &ClusterFile) -> BTreeMap<&str, usize> {
     let mut positions = BTreeMap::new();
-    let ordered = file.components.iter().filter_map(|name| server(file, &name.value));
+    let ordered = file
+        .components
+        .iter()
+        .filter_map(|name| server(file, &name.value));
     for (position, job) in ordered.flat_map(jobs_of).enumerate() {
         positions.entry(job.value.as_str()).or_insert(position);
     }
@@ -130,19 +162,31 @@ fn positions(file: &ClusterFile) -> BTreeMap<&str, usize> {
 fn needs(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
     let positions = positions(file);
     for name in &file.components {
-        let Some(server) = server(file, &name.value) else { continue };
+        let Some(server) = server(file, &name.value) else {
+            continue;
+        };
         for job in jobs_of(server) {
-            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else { continue };
+            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else {
+                continue;
+            };
+            // What a composite runs is shown in its `jobs`, other components in the order.
+            let place = if server.jobs.is_some() { job } else { name };
             for need in &facts.needs {
                 let (job, needed, why) = (&job.value, &need.job, &need.why);
                 match positions.get(needed.as_str()) {
                     None => problems.push(
-                        at(name, format!("`{job}` needs `{needed}`, which no component runs"))
-                            .expected(format!("a component with the job `{needed}`: {why}")),
+                        at(
+                            place,
+                            format!("`{job}` needs `{needed}`, which no component runs"),
+                        )
+                        .expected(format!("a component with the job `{needed}`: {why}")),
                     ),
                     Some(position) if *position > positions[job.as_str()] => problems.push(
-                        at(name, format!("`{job}` needs `{needed}`, which comes later"))
-                            .help(format!("list `{needed}` before `{}`: {why}", name.value)),
+                        at(
+                            place,
+                            format!("`{job}` needs `{needed}`, which comes later"),
+                        )
+                        .help(earlier(file, name, job, needed, why)),
                     ),
                     Some(_) => {}
                 }
@@ -151,22 +195,55 @@ fn needs(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
     }
 }
 
+/// Says where a needed job has to move.
+fn earlier(file: &ClusterFile, here: &At<String>, job: &str, needed: &str, why: &str) -> String {
+    let runs = |server: &&Server| jobs_of(server).iter().any(|runs| runs.value == needed);
+    let listed = file
+        .components
+        .iter()
+        .filter_map(|name| server(file, &name.value));
+    match listed
+        .map(|server| (server, &server.name.value))
+        .find(|(server, _)| runs(server))
+    {
+        Some((_, owner)) if *owner == here.value => {
+            format!("in its `jobs`, list `{needed}` before `{job}`: {why}")
+        }
+        Some((_, owner)) if owner != needed => {
+            let here = &here.value;
+            format!("list `{owner}`, which runs `{needed}`, before `{here}`: {why}")
+        }
+        _ => format!("list `{needed}` before `{}`: {why}", here.value),
+    }
+}
+
 fn top_level(file: &ClusterFile, problems: &mut Vec<Problem>) {
     for ((key, job), given) in TOP.into_iter().zip([&file.nats, &file.uaa, &file.cc]) {
         let Some(given) = given else { continue };
-        let runs_it =
-            |server: &&Server| jobs_of(server).iter().any(|runs| runs.value == job);
-        let entries: Vec<&HostEntry> =
-            file.server.iter().filter(runs_it).flat_map(|server| &server.hosts).collect();
+        let runs_it = |server: &&Server| jobs_of(server).iter().any(|runs| runs.value == job);
+        let servers: Vec<&Server> = file.server.iter().filter(runs_it).collect();
+        // The address that couldn't be read may be the one that is meant.
+        if servers.iter().any(|server| server.hosts_incomplete) {
+            continue;
+        }
+        let entries: Vec<&HostEntry> = servers.iter().flat_map(|server| &server.hosts).collect();
         // Without an entry another problem has been told already, or the job isn't there at all.
-        let Some(first) = entries.first() else { continue };
+        let Some(first) = entries.first() else {
+            continue;
+        };
         if entries.iter().any(|entry| entry.ip.value == given.value) {
             continue;
         }
         problems.push(
-            at(given, format!("`{key}` is {}, but {job} runs on {}", given.value, first.ip.value))
-                .expected(format!("{}, or `{key}` left out", first.ip.value))
-                .also(first.ip.place, format!("{job} is here")),
+            at(
+                given,
+                format!(
+                    "`{key}` is {}, but {job} runs on {}",
+                    given.value, first.ip.value
+                ),
+            )
+            .expected(format!("{}, or `{key}` left out", first.ip.value))
+            .also(first.ip.place, format!("{job} is here")),
         );
     }
 }
@@ -179,16 +256,26 @@ fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
             let address = entry.ip.value;
             if let Some(earlier) = addresses.insert(address, entry.ip.place) {
                 problems.push(
-                    at(&entry.ip, format!("{address} serves `{}` twice", server.name.value))
-                        .also(earlier, "it stands here first"),
+                    at(
+                        &entry.ip,
+                        format!("{address} serves `{}` twice", server.name.value),
+                    )
+                    .also(earlier, "it stands here first"),
                 );
             }
             let (index, place, len) = match &entry.index {
                 Some(index) => (index.value, index.place, index.len),
                 None => (position, entry.ip.place, entry.ip.len),
             };
-            if let Some(earlier) = indices.insert(index, place) {
-                let message = format!("two hosts of `{}` have the index {index}", server.name.value);
+            // Behind an entry that couldn't be read, positions aren't known.
+            let earlier = indices
+                .insert(index, place)
+                .filter(|_| !server.hosts_incomplete);
+            if let Some(earlier) = earlier {
+                let message = format!(
+                    "two hosts of `{}` have the index {index}",
+                    server.name.value
+                );
                 problems.push(
                     Problem::new(place, len, message)
                         .also(earlier, "the other one is here")
@@ -199,28 +286,46 @@ fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Two services can't listen on one port of a host.
+/// Two services can't listen on one port of a host, and no job can be there twice.
 fn ports(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
-    let mut taken: HashMap<(IpAddr, u16), (String, Place)> = HashMap::new();
+    let mut owners: HashMap<(IpAddr, &str), (&str, Place)> = HashMap::new();
+    let mut taken: HashMap<(IpAddr, u16), (&str, Place)> = HashMap::new();
     for (server, entry) in used_entries(file) {
+        let (address, place) = (entry.ip.value, entry.ip.place);
+        let component = server.name.value.as_str();
         for job in jobs_of(server) {
-            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else { continue };
-            for port in &facts.provides {
-                let here = (facts.name.clone(), entry.ip.place);
-                match taken.insert((entry.ip.value, port.number), here) {
-                    Some((other, place)) if other != facts.name => problems.push(
-                        at(
-                            &entry.ip,
-                            format!(
-                                "`{}` and `{other}` both listen on port {} of {}",
-                                facts.name, port.number, entry.ip.value
-                            ),
-                        )
-                        .also(place, format!("`{other}` is put there here"))
-                        .help("put one of them on another host"),
-                    ),
-                    _ => {}
+            let name = job.value.as_str();
+            match owners.insert((address, name), (component, place)) {
+                // Twice in one component is told where the component is looked at.
+                Some((other, _)) if other == component => continue,
+                Some((other, earlier)) => {
+                    let message =
+                        format!("`{other}` and `{component}` both run `{name}` on {address}");
+                    problems.push(
+                        at(&entry.ip, message)
+                            .also(earlier, format!("`{other}` is put there here"))
+                            .help("a host can have a job once: leave it out of one of them"),
+                    );
+                    continue;
                 }
+                None => {}
+            }
+            let Some(facts) = jobs.iter().find(|facts| facts.name == name) else {
+                continue;
+            };
+            for port in &facts.provides {
+                let Some((other, earlier)) = taken.insert((address, port.number), (name, place))
+                else {
+                    continue;
+                };
+                let number = port.number;
+                let message =
+                    format!("`{name}` and `{other}` both listen on port {number} of {address}");
+                problems.push(
+                    at(&entry.ip, message)
+                        .also(earlier, format!("`{other}` is put there here"))
+                        .help("put one of them on another host"),
+                );
             }
         }
     }
@@ -236,27 +341,32 @@ fn logins(file: &ClusterFile, problems: &mut Vec<Problem>) {
             .or_insert_with(|| (settings.clone(), entry.ip.place));
         if known.0 != settings {
             problems.push(
-                at(&entry.ip, format!("{} has two different `ssh` settings", entry.ip.value))
-                    .also(known.1, "the other one applies here")
-                    .help("set `ssh` for all hosts, or alike wherever the host is named"),
+                at(
+                    &entry.ip,
+                    format!("{} has two different `ssh` settings", entry.ip.value),
+                )
+                .also(known.1, "the other one applies here")
+                .help("set `ssh` for all hosts, or alike wherever the host is named"),
             );
         }
     }
 }
 
 fn rollouts(file: &ClusterFile, problems: &mut Vec<Problem>) {
-    let servers = file.server.iter().map(|server| (&server.rollout, Some(server)));
-    for (rollout, server) in servers.chain([(&file.rollout, None)]) {
-        if let Some(zero) = rollout.max_in_flight.as_ref().filter(|at| at.value == 0) {
-            problems.push(
-                at(zero, "`max_in_flight: 0` would never start anything".to_owned())
-                    .expected("at least 1"),
-            );
-        }
-        let Some(server) = server else { continue };
+    for server in &file.server {
         let hosts = server.hosts.len();
-        if let Some(many) = rollout.canaries.as_ref().filter(|at| at.value > hosts) {
-            let message = format!("{} canaries of {hosts} hosts", many.value);
+        // Some of the hosts may be missing because their addresses couldn't be read.
+        if server.hosts_incomplete {
+            continue;
+        }
+        if let Some(many) = server
+            .rollout
+            .canaries
+            .as_ref()
+            .filter(|at| at.value > hosts)
+        {
+            let plural = if hosts == 1 { "" } else { "s" };
+            let message = format!("{} canaries of {hosts} host{plural}", many.value);
             problems.push(at(many, message).expected(format!("at most {hosts}")));
         }
     }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::facts::HostFacts;
-use super::receipt::{Receipt, RecordedInput, record, sha256_hex};
+use super::receipt::{RecordedInput, record, sha256_hex};
 use super::step::{Decision, Reason};
 use crate::script::Values;
+
+/// Words for a step that isn't run.
+const UNCHANGED: &str = "unchanged since its last run, and healthy";
 
 /// Compares a step with what its host remembers.
 pub(super) fn decide(step: &str, script: &str, values: &Values, host: &HostFacts) -> Decision {
@@ -27,7 +30,7 @@ pub(super) fn decide(step: &str, script: &str, values: &Values, host: &HostFacts
         reasons.push(Reason::Unhealthy { why: why.clone() });
     }
     if reasons.is_empty() {
-        Decision::Skip(unchanged_since(receipt))
+        Decision::Skip(UNCHANGED.to_owned())
     } else {
         Decision::Run(reasons)
     }
@@ -58,17 +61,9 @@ fn changed_values(old: &BTreeMap<String, RecordedInput>, values: &Values) -> Vec
     reasons
 }
 
-/// Words for a step that isn't run.
-fn unchanged_since(receipt: &Receipt) -> String {
-    let when = jiff::Timestamp::from_second(receipt.finished)
-        .map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
-        .unwrap_or_else(|_| "an unknown time".to_owned());
-    format!("unchanged since {when} and healthy")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::receipt::{RunIdentity, Stamp};
+    use super::super::receipt::{Receipt, RunIdentity, Stamp};
     use super::*;
     use crate::cluster_file::Place;
 
@@ -107,8 +102,7 @@ mod tests {
     #[test]
     fn unchanged_and_healthy_is_skipped() {
         let decision = decide("nats", SCRIPT, &values("10.0.0.1"), &host(0, Ok(())));
-        let why = "unchanged since 2023-11-14 22:13:20 UTC and healthy";
-        assert_eq!(decision, Decision::Skip(why.to_owned()));
+        assert_eq!(decision, Decision::Skip(UNCHANGED.to_owned()));
     }
 
     #[test]

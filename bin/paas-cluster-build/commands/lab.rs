@@ -1,6 +1,7 @@
 //! `lab`: the file's machines on this computer.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,11 +47,13 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
                 anstream::println!("{:<16} {state}{memory}", machine.address.to_string());
             }
         }
-        LabAction::Ssh { host, command } => return ssh(&lab, cluster, host, command),
-        LabAction::Kill { host } => lab.kill(host).map_err(failed)?,
-        LabAction::Boot { host } => lab.boot(host).map_err(failed)?,
-        LabAction::Cut { host } => lab.cut(host).map_err(failed)?,
-        LabAction::Heal { host } => lab.heal(host).map_err(failed)?,
+        LabAction::Ssh { host, command } => {
+            return ssh(&lab, cluster, &machine_name(host), command);
+        }
+        LabAction::Kill { host } => lab.kill(&machine_name(host)).map_err(failed)?,
+        LabAction::Boot { host } => lab.boot(&machine_name(host)).map_err(failed)?,
+        LabAction::Cut { host } => lab.cut(&machine_name(host)).map_err(failed)?,
+        LabAction::Heal { host } => lab.heal(&machine_name(host)).map_err(failed)?,
     }
     Ok(Exit::Done)
 }
@@ -65,6 +68,14 @@ fn ssh(lab: &Lab, cluster: &Cluster, host: &str, command: &[String]) -> Result<E
     words.extend(command.iter().cloned());
     let status = Command::new(&words[0]).args(&words[1..]).status()?;
     Ok(if status.success() { Exit::Done } else { Exit::Failed })
+}
+
+/// The machine that has an address; its name is taken as it is.
+fn machine_name(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => format!("host-{address}").replace(['.', ':'], "-"),
+        Err(_) => host.to_owned(),
+    }
 }
 
 fn failed(error: paas_cluster_build::lab::Error) -> Failure {
@@ -90,7 +101,7 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         None => usual_public_keys()?,
     };
     let machine = |host: &paas_cluster_build::model::Host| Machine {
-        name: format!("host-{}", host.address).replace(['.', ':'], "-"),
+        name: machine_name(&host.address.to_string()),
         address: host.address,
         room: None,
     };

@@ -14,7 +14,7 @@ use paas_cluster_build::plan::{
     Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId,
 };
 use paas_cluster_build::run_state::RunState;
-use paas_cluster_build::script::Upload;
+use paas_cluster_build::script::{Upload, Values};
 use paas_cluster_build::transport::{
     Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
 };
@@ -155,6 +155,7 @@ fn step(name: &str, last: u8) -> Step {
         id: StepId { step: name.into(), host: address(last) },
         mode: Mode::Supervised,
         script: "true\n".into(),
+        values: Values::new(),
         digest: String::new(),
         receipt: "{".into(),
         uploads: Vec::new(),

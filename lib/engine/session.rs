@@ -103,12 +103,6 @@ impl Session {
                     Link::Open(connection)
                 }
                 Err(TransportError { kind, message }) => {
-                    let kind_name = kind.name().to_owned();
-                    events.send_blocking(Fact::HostUnreachable {
-                        host,
-                        kind: kind_name,
-                        error: message.clone(),
-                    });
                     Link::Failed(Unreachable { kind, error: message })
                 }
             };

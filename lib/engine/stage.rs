@@ -128,7 +128,15 @@ impl Work<'_> {
             Turn::Unreachable(unreachable) => {
                 self.failures += 1;
                 self.outcome.not_started += 1;
-                self.outcome.unreachable.insert(id.host, unreachable);
+                // Told once in each run, also when an earlier run has found it.
+                let fact = Fact::HostUnreachable {
+                    host: id.host,
+                    kind: unreachable.kind.name().to_owned(),
+                    error: unreachable.error.clone(),
+                };
+                if self.outcome.unreachable.insert(id.host, unreachable).is_none() {
+                    self.events.send(fact).await;
+                }
                 let reason = "its host can't be reached".to_owned();
                 self.events.send(Fact::StepNotStarted { id, reason }).await;
             }

@@ -118,6 +118,7 @@ impl Planner<'_> {
             mode: rendered.mode,
             digest: sha256_hex(rendered.script.as_bytes()),
             script: rendered.script,
+            values: rendered.values,
             receipt,
             uploads: match task {
                 Task::Bootstrap { .. } => bootstrap::uploads(self.release),

@@ -57,7 +57,8 @@ pub fn plan(common: &Common, request: &PlanRequest<'_>) -> Result<Exit, Failure>
     Err(Failure { exit: Exit::Unreachable, message: unreachable.join("\n") })
 }
 
-/// `render`: every script of a build as a file `<host>/<number>-<step>.sh`.
+/// `render`: every script of a build as a file `<host>/<number>-<step>.sh`, and beside it what it
+/// is made of.
 pub fn render(
     common: &Common,
     components: &[String],
@@ -82,13 +83,16 @@ pub fn render(
         for step in &stage.steps {
             let folder = to.join(step.id.host.to_string());
             fs::create_dir_all(&folder).map_err(unusable)?;
-            let file = folder.join(format!("{number:02}-{}.sh", step.id.step));
-            fs::write(file, &step.script).map_err(unusable)?;
+            let name = format!("{number:02}-{}", step.id.step);
+            fs::write(folder.join(format!("{name}.sh")), &step.script).map_err(unusable)?;
+            let values = serde_yaml::to_string(&step.values.to_shown());
+            let values = values.map_err(anyhow::Error::from)?;
+            fs::write(folder.join(format!("{name}.values.yml")), values).map_err(unusable)?;
             count += 1;
         }
     }
     anstream::println!(
-        "{count} scripts written to {}; secrets are shown as <name>",
+        "{count} scripts and their values written to {}; secrets are shown as <name>",
         to.display()
     );
     Ok(Exit::Done)

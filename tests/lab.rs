@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -35,7 +35,11 @@ impl Site {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let release = repository.join("deploy/release").display().to_string();
         let text = fs::read_to_string(repository.join("config").join(template)).unwrap();
-        let name_line = text.lines().find(|line| line.starts_with("name:")).unwrap().to_owned();
+        let name_line = text
+            .lines()
+            .find(|line| line.starts_with("name:"))
+            .unwrap()
+            .to_owned();
         let text = text
             .replace(&name_line, &format!("name: {name}"))
             .replace(from, to)
@@ -43,7 +47,11 @@ impl Site {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("cluster.yml");
         fs::write(&file, text).unwrap();
-        let site = Site { folder, file, _turn: turn };
+        let site = Site {
+            folder,
+            file,
+            _turn: turn,
+        };
         // A run that was killed before may have left machines.
         site.succeeds(&["lab", "down"]);
         site.succeeds(&["lab", "up"]);
@@ -70,7 +78,11 @@ impl Site {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {}\n{text}\n{errors}", output.status);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}\n{text}\n{errors}",
+            output.status
+        );
         text
     }
 
@@ -78,7 +90,9 @@ impl Site {
         let mut arguments = arguments.to_vec();
         arguments.extend(["--output", "json"]);
         let text = self.succeeds(&arguments);
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Waits until everything that `limit` names is healthy.
@@ -90,7 +104,10 @@ impl Site {
                 return;
             }
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(Instant::now() < deadline, "{limit} didn't come back:\n{said}");
+            assert!(
+                Instant::now() < deadline,
+                "{limit} didn't come back:\n{said}"
+            );
         }
     }
 }
@@ -105,7 +122,11 @@ impl Drop for Site {
 fn skip(reason: &str) {
     eprintln!("SKIPPED {reason}");
     if let Some(path) = std::env::var_os("PAAS_TEST_SKIPS") {
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "{reason}").unwrap();
     }
 }
@@ -114,15 +135,24 @@ fn skip(reason: &str) {
 fn page(router: &str, host: &str) -> String {
     let address: SocketAddr = format!("{router}:80").parse().unwrap();
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET / HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    write!(
+        stream,
+        "GET / HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
 }
 
 fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["event"] == kind).collect()
+    events
+        .iter()
+        .filter(|event| event["event"] == kind)
+        .collect()
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -142,17 +172,26 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn eleven_machines_become_a_cluster_and_stay_one() {
-    let Some(site) = Site::boot("cluster.yml", "e2e", "10.1.59.", "10.77.59.") else { return };
+    let Some(site) = Site::boot("cluster.yml", "e2e", "10.1.59.", "10.77.59.") else {
+        return;
+    };
     let routers = ["10.77.59.188", "10.77.59.172"];
 
     let events = site.events(&["build"]);
     assert_eq!(of_kind(&events, "step_finished").len(), 23);
     // One connection for each host and run.
-    assert_eq!(of_kind(&events, "host_connecting").len(), 0, "the probe's connections are kept");
+    assert_eq!(
+        of_kind(&events, "host_connecting").len(),
+        0,
+        "the probe's connections are kept"
+    );
     for router in routers {
         for dea in 0..2 {
             let text = page(router, &format!("dea-{dea}.paas.local"));
-            assert!(text.contains(&format!("hello from dea index {dea}")), "{text}");
+            assert!(
+                text.contains(&format!("hello from dea index {dea}")),
+                "{text}"
+            );
         }
     }
 
@@ -161,7 +200,11 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     assert!(of_kind(&events, "step_started").is_empty());
     let skipped = of_kind(&events, "step_skipped");
     assert_eq!(skipped.len(), 23);
-    assert!(skipped.iter().all(|event| event["reason"].as_str().unwrap().contains("unchanged")));
+    assert!(
+        skipped
+            .iter()
+            .all(|event| event["reason"].as_str().unwrap().contains("unchanged"))
+    );
 
     // Another NATS address: the plan names what follows from it, and nothing else.
     let file = site.file.clone();
@@ -173,12 +216,20 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     let planned = site.succeeds(&["plan", "--output", "json"]);
     fs::write(&file, &original).unwrap();
     let mut follows = BTreeSet::new();
-    for step in planned.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+    for step in planned
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+    {
         if step["decision"] == "run" {
             let names = step["reasons"].as_array().unwrap().iter();
-            let why: Vec<&str> =
-                names.map(|r| r["name"].as_str().or(r["reason"].as_str()).unwrap()).collect();
-            follows.insert(format!("{}: {}", step["step"].as_str().unwrap(), why.join(" ")));
+            let why: Vec<&str> = names
+                .map(|r| r["name"].as_str().or(r["reason"].as_str()).unwrap())
+                .collect();
+            follows.insert(format!(
+                "{}: {}",
+                step["step"].as_str().unwrap(),
+                why.join(" ")
+            ));
         }
     }
     let expected = [
@@ -192,7 +243,10 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
         "router: nats_ip",
         "uaa: nats_ip",
     ];
-    assert_eq!(follows.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        follows.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
 
     // Power loss: the machine comes back with its component, and the page with it.
     site.succeeds(&["lab", "kill", "10.77.59.170"]);
@@ -202,7 +256,10 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     site.await_healthy("10.77.59.170");
     let deadline = Instant::now() + Duration::from_secs(60);
     while !page(routers[0], "dea-0.paas.local").contains("hello from dea index 0") {
-        assert!(Instant::now() < deadline, "the route of dea 0 didn't come back");
+        assert!(
+            Instant::now() < deadline,
+            "the route of dea 0 didn't come back"
+        );
     }
 
     // One component, stopped, is found unhealthy and started again by a build of it alone.
@@ -219,7 +276,11 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     assert!(secret.len() >= 32);
     for path in files_below(&state.join("runs")) {
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-        assert!(!text.contains(secret), "{} holds the password", path.display());
+        assert!(
+            !text.contains(secret),
+            "{} holds the password",
+            path.display()
+        );
     }
     let search = format!(
         "find /var/lib/paas-cluster-build/runs -name script; \
@@ -227,7 +288,10 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
          /home/paas/build_dir/log || :"
     );
     let found = site.succeeds(&["exec", "--root", "--output", "json", "--", &search]);
-    for line in found.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+    for line in found
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+    {
         assert_eq!(line["output"], "", "{line}");
     }
     // The workstation may burn: from an empty state folder everything is still unchanged.
@@ -239,13 +303,19 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     let links = Command::new("ip").args(["-br", "link"]).output().unwrap();
     let addresses = Command::new("ip").args(["-br", "addr"]).output().unwrap();
     let text = String::from_utf8_lossy(&addresses.stdout).into_owned();
-    assert!(!text.contains("10.77.59."), "{text}{}", String::from_utf8_lossy(&links.stdout));
+    assert!(
+        !text.contains("10.77.59."),
+        "{text}{}",
+        String::from_utf8_lossy(&links.stdout)
+    );
 }
 
 #[test]
 fn four_machines_carry_it_all_and_an_interrupted_bootstrap_converges() {
     let template = "four-machines.yml";
-    let Some(site) = Site::boot(template, "e2e-four", "10.1.60.", "10.77.60.") else { return };
+    let Some(site) = Site::boot(template, "e2e-four", "10.1.60.", "10.77.60.") else {
+        return;
+    };
 
     // Pull the plug in the middle of a bootstrap: apt is at work when its machine dies.
     let mut child = site
@@ -259,7 +329,10 @@ fn four_machines_carry_it_all_and_an_interrupted_bootstrap_converges() {
     let mut buffer = [0; 4096];
     while !text.contains("10.77.60.12 bootstrap: | packages: installing") {
         let count = stdout.read(&mut buffer).unwrap();
-        assert!(count > 0, "the bootstrap ended before it installed:\n{text}");
+        assert!(
+            count > 0,
+            "the bootstrap ended before it installed:\n{text}"
+        );
         text.push_str(&String::from_utf8_lossy(&buffer[..count]));
     }
     site.succeeds(&["lab", "kill", "10.77.60.12"]);
@@ -271,17 +344,88 @@ fn four_machines_carry_it_all_and_an_interrupted_bootstrap_converges() {
     let status = child.wait().unwrap();
     let rest = drain.join().unwrap();
     assert_eq!(status.code(), Some(1), "{rest}");
-    assert!(rest.contains("bootstrap failed"), "later stages don't start:\n{rest}");
+    assert!(
+        rest.contains("bootstrap failed"),
+        "later stages don't start:\n{rest}"
+    );
 
     site.succeeds(&["lab", "boot", "10.77.60.12"]);
     let events = site.events(&["build"]);
     // The other three machines were prepared in the first run.
     let started = of_kind(&events, "step_started");
-    let bootstrapped: Vec<_> =
-        started.iter().filter(|event| event["step"] == "bootstrap").collect();
+    let bootstrapped: Vec<_> = started
+        .iter()
+        .filter(|event| event["step"] == "bootstrap")
+        .collect();
     assert_eq!(bootstrapped.len(), 1);
     assert_eq!(bootstrapped[0]["host"], "10.77.60.12");
     site.succeeds(&["status"]);
     assert!(page("10.77.60.11", "hello.paas.local").contains("hello from dea index 0"));
     assert!(of_kind(&site.events(&["build"]), "step_started").is_empty());
+
+    another_run_is_in_the_way(&site);
+    interrupted_by_the_operator(&site);
+    site.succeeds(&["build"]);
+}
+
+/// A second run finds the host's lock taken, says so, and ends with 4.
+fn another_run_is_in_the_way(site: &Site) {
+    const LOCK: &str = "/var/lib/paas-cluster-build/lock";
+    let on_host = |command: &str| {
+        let limit = [
+            "exec",
+            "--root",
+            "--limit",
+            "10.77.60.11",
+            "--output",
+            "json",
+            "--",
+            command,
+        ];
+        site.run(&limit)
+    };
+    let hold = format!("flock {LOCK} sh -c 'until [ -e /run/let-go ]; do sleep 0.1; done'");
+    let mut holder = site
+        .command(&["exec", "--root", "--limit", "10.77.60.11", "--", &hold])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while on_host(&format!("flock -n {LOCK} true")).status.success() {}
+    let output = site.run(&["build", "messaging", "--force"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    on_host("touch /run/let-go");
+    holder.wait().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+}
+
+/// Ctrl-C: the running step is followed to its end, no other starts, and the run ends with 130.
+fn interrupted_by_the_operator(site: &Site) {
+    let mut child = site
+        .command(&["build", "--force", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
+    let started = |line: &str| line.contains("\"event\":\"step_started\"");
+    assert!(
+        events.any(|line| started(&line.unwrap())),
+        "no step started"
+    );
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let rest: Vec<Value> = events
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let finished = rest.last().unwrap();
+    assert_eq!(finished["event"], "run_finished");
+    assert_eq!(finished["failed"], 0, "running steps came to their end");
+    assert!(finished["not_started"].as_u64().unwrap() > 0);
 }

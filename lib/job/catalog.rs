@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::site::{self, SiteJobError};
 use super::Job;
+use super::site::{self, SiteJobError};
 use crate::model::JobFacts;
 
 /// Built-in jobs, and those of the site.
@@ -17,7 +17,9 @@ impl Catalog {
     /// Makes a catalog of the built-in jobs.
     pub fn new(jobs: impl IntoIterator<Item = Box<dyn Job>>) -> Catalog {
         let named = jobs.into_iter().map(|job| (job.facts().name.clone(), job));
-        Catalog { jobs: named.collect() }
+        Catalog {
+            jobs: named.collect(),
+        }
     }
 
     /// Adds the jobs that a site keeps in a folder.
@@ -37,7 +39,11 @@ impl Catalog {
                 self.jobs.insert(name, Box::new(job));
             }
         }
-        if errors.is_empty() { Ok(self) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Finds a job.

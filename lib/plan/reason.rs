@@ -17,7 +17,9 @@ pub(super) fn decide(step: &str, script: &str, values: &Values, host: &HostFacts
     };
     let mut reasons = Vec::new();
     if receipt.status != 0 {
-        reasons.push(Reason::LastFailed { status: receipt.status });
+        reasons.push(Reason::LastFailed {
+            status: receipt.status,
+        });
     }
     let changed = changed_values(&receipt.stamp.inputs, values);
     if changed.is_empty() && receipt.stamp.script_sha256 != sha256_hex(script.as_bytes()) {
@@ -77,8 +79,11 @@ mod tests {
     }
 
     fn host(status: i32, health: Result<(), String>) -> HostFacts {
-        let run =
-            RunIdentity { id: "r".into(), operator: "ada".into(), workstation: "desk".into() };
+        let run = RunIdentity {
+            id: "r".into(),
+            operator: "ada".into(),
+            workstation: "desk".into(),
+        };
         let receipt = Receipt {
             stamp: Stamp::new("nats", "deploy", SCRIPT, &values("10.0.0.1"), &run),
             status,
@@ -126,8 +131,21 @@ mod tests {
     #[test]
     fn a_failed_or_unhealthy_step_runs_again() {
         let failed = decide("nats", SCRIPT, &values("10.0.0.1"), &host(3, Ok(())));
-        assert_eq!(failed, Decision::Run(vec![Reason::LastFailed { status: 3 }]));
-        let ill = decide("nats", SCRIPT, &values("10.0.0.1"), &host(0, Err("no answer".into())));
-        assert_eq!(ill, Decision::Run(vec![Reason::Unhealthy { why: "no answer".into() }]));
+        assert_eq!(
+            failed,
+            Decision::Run(vec![Reason::LastFailed { status: 3 }])
+        );
+        let ill = decide(
+            "nats",
+            SCRIPT,
+            &values("10.0.0.1"),
+            &host(0, Err("no answer".into())),
+        );
+        assert_eq!(
+            ill,
+            Decision::Run(vec![Reason::Unhealthy {
+                why: "no answer".into()
+            }])
+        );
     }
 }

@@ -77,7 +77,12 @@ impl Values {
             true => Value::String(format!("<{name}>")),
             false => input.value.clone(),
         };
-        Value::Object(self.inputs.iter().map(|(n, i)| (n.clone(), shown(n, i))).collect())
+        Value::Object(
+            self.inputs
+                .iter()
+                .map(|(n, i)| (n.clone(), shown(n, i)))
+                .collect(),
+        )
     }
 
     /// Returns the plain mapping that both template engines render from, secrets included.

@@ -27,7 +27,9 @@ impl LocalTransport {
 
     /// Opens a connection without a host to name.
     pub fn open(&self) -> LocalConnection {
-        LocalConnection { root: self.root.display().to_string() }
+        LocalConnection {
+            root: self.root.display().to_string(),
+        }
     }
 }
 
@@ -116,7 +118,11 @@ impl Shell {
             .stderr(OwnedFd::from(writer))
             .spawn()?;
         let input = child.stdin.take();
-        Ok(Shell { child, input, output })
+        Ok(Shell {
+            child,
+            input,
+            output,
+        })
     }
 }
 

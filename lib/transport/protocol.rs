@@ -58,8 +58,13 @@ impl<D: Duplex> Exchange<D> {
         message.extend_from_slice(format!("{PREFIX}{}\n{supervisor}", supervisor.len()).as_bytes());
         message.extend_from_slice(request.as_bytes());
         message.push(b'\n');
-        blobs.iter().for_each(|blob| message.extend_from_slice(blob));
-        let mut exchange = Exchange { stream: BufReader::new(stream), noise: String::new() };
+        blobs
+            .iter()
+            .for_each(|blob| message.extend_from_slice(blob));
+        let mut exchange = Exchange {
+            stream: BufReader::new(stream),
+            noise: String::new(),
+        };
         let sent = exchange.stream.get_mut().write_all(&message);
         let sent = sent.and_then(|()| exchange.stream.get_mut().flush());
         match sent {
@@ -91,7 +96,9 @@ impl<D: Duplex> Exchange<D> {
         }
         let mut output = Vec::new();
         let limited = &mut (&mut self.stream).take(QUERY_LIMIT);
-        limited.read_to_end(&mut output).map_err(|error| lost(&error))?;
+        limited
+            .read_to_end(&mut output)
+            .map_err(|error| lost(&error))?;
         let trailer = format!("\n{PREFIX}{nonce} ");
         let at = output
             .windows(trailer.len())
@@ -106,7 +113,9 @@ impl<D: Duplex> Exchange<D> {
                     "the connection ended in the middle of an answer",
                 ),
             })?;
-        let status = String::from_utf8_lossy(&output[at + trailer.len()..]).trim().parse();
+        let status = String::from_utf8_lossy(&output[at + trailer.len()..])
+            .trim()
+            .parse();
         let status = status.map_err(|_| unexpected("a trailer without a status"))?;
         output.truncate(at);
         Ok(QueryOutput { output, status })
@@ -160,7 +169,9 @@ impl<D: Duplex> Exchange<D> {
             if available.is_empty() {
                 return Err(lost(&io::ErrorKind::UnexpectedEof.into()));
             }
-            let count = available.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let count = available
+                .len()
+                .min(usize::try_from(bytes).unwrap_or(usize::MAX));
             on_output(&available[..count]);
             self.stream.consume(count);
             bytes -= count as u64;
@@ -195,7 +206,13 @@ impl<D: Duplex> Exchange<D> {
     /// Why the command ended without a word of the supervisor.
     fn explain_silence(&self) -> TransportError {
         let said = self.noise.trim();
-        let sudo = ["sudo:", "not in the sudoers", "a password is required", "su:", "doas"];
+        let sudo = [
+            "sudo:",
+            "not in the sudoers",
+            "a password is required",
+            "su:",
+            "doas",
+        ];
         if sudo.iter().any(|sign| said.contains(sign)) {
             return TransportError::new(
                 TransportErrorKind::Sudo,
@@ -233,18 +250,25 @@ fn parse(said: &str) -> Result<Reply, TransportError> {
     let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
     match word {
         "data" => rest.parse().map(Reply::Data).map_err(|_| unexpected(said)),
-        "end" => {
-            rest.parse().map(|n| Reply::End(StepEnd::Exited(n))).map_err(|_| unexpected(said))
-        }
+        "end" => rest
+            .parse()
+            .map(|n| Reply::End(StepEnd::Exited(n)))
+            .map_err(|_| unexpected(said)),
         "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
         "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
-        "error" => Err(TransportError::new(TransportErrorKind::Host, format!("the host: {rest}"))),
+        "error" => Err(TransportError::new(
+            TransportErrorKind::Host,
+            format!("the host: {rest}"),
+        )),
         _ => Ok(Reply::Word(said.to_owned())),
     }
 }
 
 /// The request line of a step and the blobs that follow it.
-pub(super) fn step_request(root: &str, request: &StepRequest<'_>) -> Result<String, TransportError> {
+pub(super) fn step_request(
+    root: &str,
+    request: &StepRequest<'_>,
+) -> Result<String, TransportError> {
     check_name(request.run)?;
     check_name(request.step)?;
     Ok(format!(
@@ -285,7 +309,10 @@ pub(super) fn put_request(root: &str, upload: &Upload) -> Result<String, Transpo
 pub(super) fn nonce() -> Result<String, TransportError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
-        TransportError::new(TransportErrorKind::LocalSetup, format!("no random numbers: {error}"))
+        TransportError::new(
+            TransportErrorKind::LocalSetup,
+            format!("no random numbers: {error}"),
+        )
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -294,7 +321,9 @@ pub(super) fn nonce() -> Result<String, TransportError> {
 fn check_name(name: &str) -> Result<(), TransportError> {
     let is_fine = !name.is_empty()
         && !name.starts_with(['.', '-'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if is_fine {
         return Ok(());
     }
@@ -329,7 +358,10 @@ fn unexpected(what: &str) -> TransportError {
 }
 
 pub(super) fn lost(error: &io::Error) -> TransportError {
-    TransportError::new(TransportErrorKind::Lost, format!("the connection was lost: {error}"))
+    TransportError::new(
+        TransportErrorKind::Lost,
+        format!("the connection was lost: {error}"),
+    )
 }
 
 #[cfg(test)]
@@ -376,7 +408,8 @@ mod tests {
 
     #[test]
     fn frames_are_data_whatever_they_hold() {
-        let (output, end) = followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
+        let (output, end) =
+            followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
         assert_eq!(output, b"pcb1 end 0\n\0");
         assert_eq!(end.unwrap(), StepEnd::Exited(3));
     }
@@ -398,8 +431,16 @@ mod tests {
 
     #[test]
     fn a_query_ends_with_its_own_nonce_only() {
-        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n").query("n0nce").unwrap();
-        assert_eq!(output, QueryOutput { output: b"pcb1 other 0\n".to_vec(), status: 4 });
+        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n")
+            .query("n0nce")
+            .unwrap();
+        assert_eq!(
+            output,
+            QueryOutput {
+                output: b"pcb1 other 0\n".to_vec(),
+                status: 4
+            }
+        );
         assert!(exchange(b"pcb1 output\nabc").query("n0nce").is_err());
     }
 

@@ -18,7 +18,10 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let cluster = &workspace.cluster;
     requirements().map_err(|missing| {
         let lines: Vec<String> = missing.iter().map(|lack| format!("  {lack}")).collect();
-        Failure::usage(format!("the lab can't run here; missing:\n{}", lines.join("\n")))
+        Failure::usage(format!(
+            "the lab can't run here; missing:\n{}",
+            lines.join("\n")
+        ))
     })?;
     let mut progress = |text: &str| anstream::eprintln!("{text}");
     let name = lab_name(&cluster.name);
@@ -60,14 +63,21 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
 
 fn ssh(lab: &Lab, cluster: &Cluster, host: &str, command: &[String]) -> Result<Exit, Failure> {
     let mut words = lab.ssh_command(host).map_err(failed)?;
-    let identity = cluster.hosts.first().and_then(|host| host.ssh.identity.as_ref());
+    let identity = cluster
+        .hosts
+        .first()
+        .and_then(|host| host.ssh.identity.as_ref());
     if let Some(identity) = identity {
         let with_key = ["-i".to_owned(), identity.display().to_string()];
         words.splice(1..1, with_key);
     }
     words.extend(command.iter().cloned());
     let status = Command::new(&words[0]).args(&words[1..]).status()?;
-    Ok(if status.success() { Exit::Done } else { Exit::Failed })
+    Ok(if status.success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 /// The machine that has an address; its name is taken as it is.
@@ -79,18 +89,28 @@ fn machine_name(host: &str) -> String {
 }
 
 fn failed(error: paas_cluster_build::lab::Error) -> Failure {
-    Failure { exit: Exit::Failed, message: error.to_string() }
+    Failure::new(Exit::Failed, error)
 }
 
 /// A lab's name has no underscores or dots; the cluster's may.
 fn lab_name(cluster: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     cluster.chars().map(plain).collect()
 }
 
 /// Describes the machines that the file names; makes the key that it names, if it isn't there.
 fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
-    let mut users: Vec<&str> = cluster.hosts.iter().map(|host| host.ssh.user.as_str()).collect();
+    let mut users: Vec<&str> = cluster
+        .hosts
+        .iter()
+        .map(|host| host.ssh.user.as_str())
+        .collect();
     users.dedup();
     let [user] = users[..] else {
         return Err(Failure::usage("the lab needs one login user for all hosts"));
@@ -121,15 +141,31 @@ fn public_key(identity: &Path) -> Result<String, Failure> {
             fs::create_dir_all(folder)?;
         }
         let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "paas-cluster-build lab", "-f"])
+            .args([
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "paas-cluster-build lab",
+                "-f",
+            ])
             .arg(identity)
             .status()?;
         if !made.success() {
-            return Err(Failure::usage(format!("{} can't be made", identity.display())));
+            return Err(Failure::usage(format!(
+                "{} can't be made",
+                identity.display()
+            )));
         }
         anstream::eprintln!("made the key {}", identity.display());
     }
-    let output = Command::new("ssh-keygen").arg("-y").arg("-f").arg(identity).output()?;
+    let output = Command::new("ssh-keygen")
+        .arg("-y")
+        .arg("-f")
+        .arg(identity)
+        .output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(Failure::usage(format!("{}: {said}", identity.display())));

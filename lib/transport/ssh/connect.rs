@@ -73,20 +73,30 @@ impl Drop for Wire {
 
 /// Connects to a host, directly or through its jump hosts.
 pub(super) fn connect(host: &Host) -> Result<Wire, TransportError> {
-    if host.ssh.jump.is_empty() { direct(host) } else { through(host) }
+    if host.ssh.jump.is_empty() {
+        direct(host)
+    } else {
+        through(host)
+    }
 }
 
 fn direct(host: &Host) -> Result<Wire, TransportError> {
     let target = SocketAddr::new(host.address, host.ssh.port);
     let open = || -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(target),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.connect_timeout(&target.into(), CONNECT_TIMEOUT)?;
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
         socket.set_tcp_nodelay(true)?;
         Ok(socket.into())
     };
-    open().map(Wire::Tcp).map_err(|error| connect_error(target, &error))
+    open()
+        .map(Wire::Tcp)
+        .map_err(|error| connect_error(target, &error))
 }
 
 /// Says why TCP didn't connect and what to look at.
@@ -111,7 +121,10 @@ fn connect_error(target: SocketAddr, error: &io::Error) -> TransportError {
         ),
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => (
             NoRoute,
-            format!("no way to {} from here ({error}); check address, route and cable", target.ip()),
+            format!(
+                "no way to {} from here ({error}); check address, route and cable",
+                target.ip()
+            ),
         ),
         _ => (NoRoute, format!("can't connect to {target}: {error}")),
     };
@@ -152,15 +165,26 @@ fn through(host: &Host) -> Result<Wire, TransportError> {
     let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let mut ssh = Command::new("ssh");
-    ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ConnectTimeout=10"]);
+    ssh.args([
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ExitOnForwardFailure=yes",
+        "-o",
+        "ConnectTimeout=10",
+    ]);
     if !before.is_empty() {
-        ssh.arg("-J").arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
+        ssh.arg("-J")
+            .arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
     }
     if let Some(user) = &last.user {
         ssh.args(["-l", user]);
     }
     ssh.args(["-p", &last.port.to_string()]);
-    ssh.arg("-W").arg(forward_target(host.address, host.ssh.port)).arg("--").arg(&last.host);
+    ssh.arg("-W")
+        .arg(forward_target(host.address, host.ssh.port))
+        .arg("--")
+        .arg(&last.host);
     let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
     let output: OwnedFd = theirs.into();
     let child = ssh
@@ -173,7 +197,11 @@ fn through(host: &Host) -> Result<Wire, TransportError> {
 }
 
 fn shown(jump: &Jump) -> String {
-    let user = jump.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+    let user = jump
+        .user
+        .as_ref()
+        .map(|user| format!("{user}@"))
+        .unwrap_or_default();
     format!("{user}{}:{}", jump.host, jump.port)
 }
 

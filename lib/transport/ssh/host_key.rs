@@ -30,8 +30,9 @@ pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError
     if host.ssh.host_keys == HostKeyPolicy::Off {
         return Ok(());
     }
-    let (key, kind) =
-        session.host_key().ok_or_else(|| refused("the host showed no key".to_owned()))?;
+    let (key, kind) = session
+        .host_key()
+        .ok_or_else(|| refused("the host showed no key".to_owned()))?;
     let path = match &host.ssh.known_hosts {
         Some(path) => path.clone(),
         None => default_file()?,
@@ -39,17 +40,21 @@ pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError
     let _guard = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let text = read(&path)?;
     let encoded = base64(key);
-    if let Some(line) = line_with(&text, |fields| fields[0] == "@revoked" && fields.contains(&&*encoded)) {
+    if let Some(line) = line_with(&text, |fields| {
+        fields[0] == "@revoked" && fields.contains(&&*encoded)
+    }) {
         return Err(refused(format!(
             "its key is marked @revoked ({}:{line}); the machine must get a new one",
             path.display()
         )));
     }
-    let mut known = session.known_hosts().map_err(|error| refused(error.to_string()))?;
+    let mut known = session
+        .known_hosts()
+        .map_err(|error| refused(error.to_string()))?;
     if path.exists() {
-        known.read_file(&path, KnownHostFileKind::OpenSSH).map_err(|error| {
-            refused(format!("{} can't be understood: {error}", path.display()))
-        })?;
+        known
+            .read_file(&path, KnownHostFileKind::OpenSSH)
+            .map_err(|error| refused(format!("{} can't be understood: {error}", path.display())))?;
     }
     let name = host.address.to_string();
     match known.check_port(&name, host.ssh.port, key) {
@@ -58,7 +63,10 @@ pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError
             append(&path, &entry(host.address, host.ssh.port, kind, &encoded)).map_err(|error| {
                 TransportError::new(
                     TransportErrorKind::LocalSetup,
-                    format!("the new host key can't be noted in {}: {error}", path.display()),
+                    format!(
+                        "the new host key can't be noted in {}: {error}",
+                        path.display()
+                    ),
                 )
             })
         }
@@ -78,7 +86,9 @@ fn changed(path: &Path, text: &str, host: &Host, key: &[u8]) -> TransportError {
     let name = host_field(host.address, host.ssh.port);
     let plain = host.address.to_string();
     let old = line_with(text, |fields| {
-        fields[0].split(',').any(|pattern| pattern == name || pattern == plain)
+        fields[0]
+            .split(',')
+            .any(|pattern| pattern == name || pattern == plain)
     });
     let old_print = old
         .and_then(|line| text.lines().nth(line - 1))
@@ -89,7 +99,10 @@ fn changed(path: &Path, text: &str, host: &Host, key: &[u8]) -> TransportError {
         "its key has changed: it shows {}, but {} knows {}; if the machine was installed anew, \
          remove the old line (ssh-keygen -R '{name}' -f {}), else somebody may be in between",
         fingerprint(key),
-        old.map_or(path.display().to_string(), |line| format!("{}:{line}", path.display())),
+        old.map_or(path.display().to_string(), |line| format!(
+            "{}:{line}",
+            path.display()
+        )),
         old_print.as_deref().unwrap_or("another one"),
         path.display(),
     ))
@@ -116,10 +129,17 @@ fn line_with(text: &str, fits: impl Fn(&[&str]) -> bool) -> Option<usize> {
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let ends_open = fs::read(path).is_ok_and(|text| !text.is_empty() && !text.ends_with(b"\n"));
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     // One write: another process that appends at the same time can't come in between.
     let start = if ends_open { "\n" } else { "" };
     file.write_all(format!("{start}{line}\n").as_bytes())
@@ -138,7 +158,11 @@ fn entry(address: IpAddr, port: u16, kind: HostKeyType, key: &str) -> String {
 }
 
 fn host_field(address: IpAddr, port: u16) -> String {
-    if port == 22 { address.to_string() } else { format!("[{address}]:{port}") }
+    if port == 22 {
+        address.to_string()
+    } else {
+        format!("[{address}]:{port}")
+    }
 }
 
 fn default_file() -> Result<PathBuf, TransportError> {
@@ -153,7 +177,10 @@ fn default_file() -> Result<PathBuf, TransportError> {
 
 /// The fingerprint as OpenSSH prints it.
 fn fingerprint(key: &[u8]) -> String {
-    format!("SHA256:{}", base64(&Sha256::digest(key)).trim_end_matches('='))
+    format!(
+        "SHA256:{}",
+        base64(&Sha256::digest(key)).trim_end_matches('=')
+    )
 }
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -162,12 +189,18 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte))
+        let word = chunk
+            .iter()
+            .fold(0u32, |word, byte| word << 8 | u32::from(*byte))
             << (8 * (3 - chunk.len()));
         for digit in 0..4 {
             let is_padding = digit > chunk.len();
             let index = (word >> (18 - 6 * digit)) as usize & 63;
-            text.push(if is_padding { '=' } else { char::from(DIGITS[index]) });
+            text.push(if is_padding {
+                '='
+            } else {
+                char::from(DIGITS[index])
+            });
         }
     }
     text
@@ -199,9 +232,13 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (plain, encoded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
-        {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
             assert_eq!(base64(plain.as_bytes()), encoded);
             assert_eq!(unbase64(encoded).unwrap(), plain.as_bytes());
         }
@@ -211,7 +248,10 @@ mod tests {
     #[test]
     fn entries_have_the_form_of_openssh() {
         let address = "10.0.0.1".parse().unwrap();
-        assert_eq!(entry(address, 22, HostKeyType::Ed25519, "AA"), "10.0.0.1 ssh-ed25519 AA");
+        assert_eq!(
+            entry(address, 22, HostKeyType::Ed25519, "AA"),
+            "10.0.0.1 ssh-ed25519 AA"
+        );
         assert_eq!(
             entry(address, 2222, HostKeyType::Rsa, "AA"),
             "[10.0.0.1]:2222 ssh-rsa AA"

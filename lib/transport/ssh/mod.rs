@@ -47,7 +47,9 @@ impl Transport for SshTransport {
         wire.give_to(&mut session)?;
         host_key::prefer_plain_keys(&session);
         session.set_timeout(millis(connect::LOGIN_TIMEOUT));
-        session.handshake().map_err(|error| connect::handshake_error(host, &error))?;
+        session
+            .handshake()
+            .map_err(|error| connect::handshake_error(host, &error))?;
         host_key::check(&session, host)?;
         self.credentials.log_in(&session, host)?;
         session.set_keepalive(true, QUIET.as_secs() as u32);
@@ -59,7 +61,12 @@ impl Transport for SshTransport {
             (Some(_), false) => format!("sudo -k -S -p '' sh -c '{LOADER}'"),
         };
         let sudo_password = sudo_password.filter(|_| !is_root);
-        Ok(Box::new(SshConnection { session, wire, command, sudo_password }))
+        Ok(Box::new(SshConnection {
+            session,
+            wire,
+            command,
+            sudo_password,
+        }))
     }
 }
 
@@ -73,11 +80,7 @@ struct SshConnection {
 }
 
 impl SshConnection {
-    fn exchange(
-        &self,
-        request: &str,
-        blobs: &[&[u8]],
-    ) -> Result<Exchange<Loader>, TransportError> {
+    fn exchange(&self, request: &str, blobs: &[&[u8]]) -> Result<Exchange<Loader>, TransportError> {
         let opened = self.session.channel_session().and_then(|mut channel| {
             // Both outputs as one: a full standard error could otherwise stop everything.
             channel.handle_extended_data(ExtendedData::Merge)?;
@@ -85,7 +88,10 @@ impl SshConnection {
             Ok(channel)
         });
         let channel = opened.map_err(|error| protocol::lost(&error.into()))?;
-        let loader = Loader { channel, session: self.session.clone() };
+        let loader = Loader {
+            channel,
+            session: self.session.clone(),
+        };
         Exchange::open(loader, self.sudo_password.as_deref(), request, blobs)
     }
 }
@@ -163,7 +169,10 @@ impl Duplex for Loader {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
 }
 
 fn millis(duration: Duration) -> u32 {

@@ -13,6 +13,8 @@ export PATH LC_ALL
 # The request's blobs, set by take_text.
 receipt='' holder='' script=''
 wrapper=${wrapper-}
+# A file that is coming in.
+part=''
 
 # --- talking ----------------------------------------------------------------------------------
 
@@ -21,8 +23,9 @@ say() {
 	printf 'pcb1 %s\n' "$*"
 }
 
-# Ends with a reason, squeezed into one line.
+# Ends with a reason, squeezed into one line. Tidies up first: the controller leaves at once.
 fail() {
+	if [ -n "$part" ]; then rm -f "$part"; fi
 	say error "$(printf '%s' "$*" | tr '\n\r' '  ')"
 	exit 0
 }
@@ -111,6 +114,7 @@ write_run() {
 		printf '%s' "$receipt" >"$dir/receipt" &&
 		this_boot >"$dir/boot-id" &&
 		: >"$dir/out" &&
+		mkfifo "$dir/ready" &&
 		if [ "$keep" = yes ]; then : >"$dir/keep"; fi &&
 		printf '%s\n%s\n' "$holder" "$dir" >"$base/holder.new" &&
 		mv "$base/holder.new" "$base/holder"
@@ -138,9 +142,11 @@ run_step() {
 		rm -rf "$dir" "$base/holder.new" "$base/holder"
 		fail "the step's files can't be written: $why"
 	fi
-	# The wrapper inherits the lock. It closes its standard output once its pid is on disk, or
-	# dies; the substitution waits for just that.
-	said=$(setsid sh "$dir/wrapper" "$base" "$run" "$step" </dev/null 2>&1 &)
+	# The wrapper inherits the lock. It closes the pipe once its pid is on disk, or dies: `cat` waits
+	# for just that. It stays a child of this shell, which so learns of its end at once.
+	setsid sh "$dir/wrapper" "$base" "$run" "$step" </dev/null >"$dir/ready" 2>&1 &
+	said=$(cat "$dir/ready")
+	rm -f "$dir/ready"
 	exec 9>&-
 	if ! [ -e "$dir/pid" ]; then
 		rm -f "$dir/script" "$base/holder"

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use ssh2::Session;
 
 use super::setup;
-use crate::model::{Host, Jump};
+use crate::model::{Host, HostKeyPolicy, Jump};
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// How long TCP, the key exchange and the login may take, each.
@@ -168,7 +168,9 @@ fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportError {
     }
 }
 
-/// Lets OpenSSH go through the jump hosts, with its own configuration, keys and host-key checks.
+/// Lets OpenSSH go through the jump hosts, with its own configuration and agent. The key and the
+/// known_hosts file that are set for the host count for the last of them too; OpenSSH has no way
+/// to pass them on to those before.
 fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let (last, before) = host.ssh.jump.split_last().expect("a jump was found");
     let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
@@ -176,6 +178,18 @@ fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let mut ssh = Command::new("ssh");
     ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]);
     ssh.args(["-o", &format!("ConnectTimeout={}", timeout.as_secs().max(1))]);
+    if let Some(identity) = &host.ssh.identity {
+        ssh.arg("-i").arg(identity);
+    }
+    if let Some(known_hosts) = &host.ssh.known_hosts {
+        ssh.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
+    }
+    let checking = match host.ssh.host_keys {
+        HostKeyPolicy::AcceptNew => "accept-new",
+        HostKeyPolicy::Strict => "yes",
+        HostKeyPolicy::Off => "no",
+    };
+    ssh.args(["-o", &format!("StrictHostKeyChecking={checking}")]);
     if !before.is_empty() {
         ssh.arg("-J").arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
     }

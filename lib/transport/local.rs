@@ -2,11 +2,14 @@
 //! current user and below a folder of the caller's. For tests of the protocol.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::protocol::{self, Duplex, Exchange};
+use super::protocol::{self, Duplex, Exchange, Rights};
 use super::{
     Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
 };
@@ -27,9 +30,7 @@ impl LocalTransport {
 
     /// Opens a connection without a host to name.
     pub fn open(&self) -> LocalConnection {
-        LocalConnection {
-            root: self.root.display().to_string(),
-        }
+        LocalConnection { root: self.root.display().to_string(), current: Arc::default() }
     }
 }
 
@@ -43,11 +44,19 @@ impl Transport for LocalTransport {
 #[derive(Debug)]
 pub struct LocalConnection {
     root: String,
+    /// The socket of the request that runs, for whoever interrupts it.
+    current: Arc<Mutex<Option<UnixStream>>>,
 }
 
 impl LocalConnection {
     fn exchange(&self, request: &str, blobs: &[&[u8]]) -> Result<Exchange<Shell>, TransportError> {
-        let shell = Shell::start().map_err(|error| {
+        let start = || {
+            let shell = Shell::start()?;
+            let socket = shell.socket.try_clone()?;
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+            Ok(shell)
+        };
+        let shell = start().map_err(|error: io::Error| {
             TransportError::new(TransportErrorKind::LocalSetup, format!("sh: {error}"))
         })?;
         Exchange::open(shell, None, request, blobs)
@@ -97,65 +106,59 @@ impl Connection for LocalConnection {
     }
 
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
-        Box::new(|| {})
+        let current = self.current.clone();
+        Box::new(move || {
+            if let Some(socket) = &*current.lock().unwrap_or_else(PoisonError::into_inner) {
+                // A socket that's already down needs no second end.
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        })
     }
 }
 
-/// A local shell that runs the loader, its two outputs as one.
+/// A local shell that runs the loader, on one socket for both directions, as sshd has it.
 struct Shell {
     child: Child,
-    input: Option<ChildStdin>,
-    output: io::PipeReader,
+    socket: UnixStream,
 }
 
 impl Shell {
     fn start() -> io::Result<Shell> {
-        let (output, writer) = io::pipe()?;
-        let mut child = Command::new("sh")
-            .args(["-c", protocol::LOADER])
-            .stdin(Stdio::piped())
-            .stdout(OwnedFd::from(writer.try_clone()?))
-            .stderr(OwnedFd::from(writer))
+        let (socket, theirs) = UnixStream::pair()?;
+        let child = Command::new("sh")
+            .args(["-c", &protocol::command(Rights::Own)])
+            .stdin(OwnedFd::from(theirs.try_clone()?))
+            .stdout(OwnedFd::from(theirs))
             .spawn()?;
-        let input = child.stdin.take();
-        Ok(Shell {
-            child,
-            input,
-            output,
-        })
+        Ok(Shell { child, socket })
     }
 }
 
 impl Read for Shell {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.output.read(buffer)
+        self.socket.read(buffer)
     }
 }
 
 impl Write for Shell {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.input {
-            Some(input) => input.write(bytes),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+        self.socket.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.input.as_mut().map_or(Ok(()), ChildStdin::flush)
+        self.socket.flush()
     }
 }
 
 impl Duplex for Shell {
     fn close_write(&mut self) -> io::Result<()> {
-        self.input = None;
-        Ok(())
+        self.socket.shutdown(Shutdown::Write)
     }
 }
 
 impl Drop for Shell {
     fn drop(&mut self) {
         // The follower; a step that it started is in a session of its own and goes on.
-        self.input = None;
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -9,7 +9,7 @@ mod ssh;
 
 use std::io::Read;
 
-pub use local::LocalTransport;
+pub use local::{LocalConnection, LocalTransport};
 pub use ssh::SshTransport;
 
 use crate::model::{Host, Sudo};

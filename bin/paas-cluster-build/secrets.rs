@@ -74,7 +74,7 @@ impl<'a> Vault<'a> {
                 let known = facts.known(self.keeper(need)?)?;
                 known.secrets.get(&need.name).cloned()
             };
-            let secret = match self.from_file(&need.name)? {
+            let secret = match self.configured(&need.name)? {
                 Some(secret) => secret,
                 None => match on_host().or_else(|| self.kept_here(&need.name)) {
                     Some(secret) => secret,
@@ -92,7 +92,7 @@ impl<'a> Vault<'a> {
     }
 
     /// `vars.<name>`: a mapping `{env: NAME}` or `{file: PATH}`, or the secret itself.
-    fn from_file(&self, name: &str) -> Result<Option<SecretString>, Failure> {
+    fn configured(&self, name: &str) -> Result<Option<SecretString>, Failure> {
         let Some((value, place)) = self.cluster.vars.get(name) else {
             return Ok(None);
         };

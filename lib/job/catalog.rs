@@ -1,6 +1,7 @@
 //! The jobs that a cluster may use, by name.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use super::Job;
@@ -29,14 +30,15 @@ impl Catalog {
     pub fn with_site_jobs(mut self, folder: &Path) -> Result<Catalog, Vec<SiteJobError>> {
         let (jobs, mut errors) = site::read_all(folder);
         for job in jobs {
-            let name = job.facts().name.clone();
-            if self.jobs.contains_key(&name) {
-                errors.push(SiteJobError::new(
-                    folder.join(&name),
-                    format!("{name} is a built-in job; give the folder another name"),
-                ));
-            } else {
-                self.jobs.insert(name, Box::new(job));
+            match self.jobs.entry(job.facts().name.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(Box::new(job));
+                }
+                Entry::Occupied(taken) => {
+                    let name = taken.key();
+                    let message = format!("{name} is a built-in job; give the folder another name");
+                    errors.push(SiteJobError::new(folder.join(name), message));
+                }
             }
         }
         if errors.is_empty() {

@@ -30,7 +30,10 @@ impl LocalTransport {
 
     /// Opens a connection without a host to name.
     pub fn open(&self) -> LocalConnection {
-        LocalConnection { root: self.root.display().to_string(), current: Arc::default() }
+        LocalConnection {
+            root: self.root.display().to_string(),
+            current: Arc::default(),
+        }
     }
 }
 

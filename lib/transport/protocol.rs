@@ -85,8 +85,14 @@ impl<D: Duplex> Exchange<D> {
         message.extend_from_slice(format!("{PREFIX}{}\n{supervisor}", supervisor.len()).as_bytes());
         message.extend_from_slice(request.as_bytes());
         message.push(b'\n');
-        blobs.iter().for_each(|blob| message.extend_from_slice(blob));
-        let mut exchange = Exchange { stream: BufReader::new(stream), noise: String::new(), answered: false };
+        blobs
+            .iter()
+            .for_each(|blob| message.extend_from_slice(blob));
+        let mut exchange = Exchange {
+            stream: BufReader::new(stream),
+            noise: String::new(),
+            answered: false,
+        };
         let sent = exchange.stream.get_mut().write_all(&message);
         let sent = sent.and_then(|()| exchange.stream.get_mut().flush());
         match sent {
@@ -191,7 +197,9 @@ impl<D: Duplex> Exchange<D> {
             if available.is_empty() {
                 return Err(lost(&io::ErrorKind::UnexpectedEof.into()));
             }
-            let count = available.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let count = available
+                .len()
+                .min(usize::try_from(bytes).unwrap_or(usize::MAX));
             on_output(&available[..count]);
             self.stream.consume(count);
             bytes -= count as u64;
@@ -236,7 +244,13 @@ impl<D: Duplex> Exchange<D> {
             }
             return TransportError::new(TransportErrorKind::Lost, message);
         }
-        let sudo = ["sudo:", "not in the sudoers", "a password is required", "su:", "doas"];
+        let sudo = [
+            "sudo:",
+            "not in the sudoers",
+            "a password is required",
+            "su:",
+            "doas",
+        ];
         if sudo.iter().any(|sign| said.contains(sign)) {
             return TransportError::new(
                 TransportErrorKind::Sudo,
@@ -270,14 +284,20 @@ fn find_trailer(
     trailer: &[u8],
 ) -> Result<Option<(usize, i32)>, TransportError> {
     let rest = &output[from..];
-    let Some(at) = rest.windows(trailer.len()).position(|window| window == trailer) else {
+    let Some(at) = rest
+        .windows(trailer.len())
+        .position(|window| window == trailer)
+    else {
         return Ok(None);
     };
     let status = &rest[at + trailer.len()..];
     let Some(end) = status.iter().position(|byte| *byte == b'\n') else {
         return Ok(None);
     };
-    match str::from_utf8(&status[..end]).ok().and_then(|status| status.parse().ok()) {
+    match str::from_utf8(&status[..end])
+        .ok()
+        .and_then(|status| status.parse().ok())
+    {
         Some(status) => Ok(Some((from + at, status))),
         None => Err(unexpected("a trailer without a status")),
     }
@@ -288,18 +308,25 @@ fn parse(said: &str) -> Result<Reply, TransportError> {
     let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
     match word {
         "data" => rest.parse().map(Reply::Data).map_err(|_| unexpected(said)),
-        "end" => {
-            rest.parse().map(|n| Reply::End(StepEnd::Exited(n))).map_err(|_| unexpected(said))
-        }
+        "end" => rest
+            .parse()
+            .map(|n| Reply::End(StepEnd::Exited(n)))
+            .map_err(|_| unexpected(said)),
         "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
         "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
-        "error" => Err(TransportError::new(TransportErrorKind::Host, format!("the host: {rest}"))),
+        "error" => Err(TransportError::new(
+            TransportErrorKind::Host,
+            format!("the host: {rest}"),
+        )),
         _ => Ok(Reply::Word(said.to_owned())),
     }
 }
 
 /// The request line of a step and the blobs that follow it.
-pub(super) fn step_request(root: &str, request: &StepRequest<'_>) -> Result<String, TransportError> {
+pub(super) fn step_request(
+    root: &str,
+    request: &StepRequest<'_>,
+) -> Result<String, TransportError> {
     check_name(request.run)?;
     check_name(request.step)?;
     Ok(format!(
@@ -340,7 +367,10 @@ pub(super) fn put_request(root: &str, upload: &Upload) -> Result<String, Transpo
 pub(super) fn nonce() -> Result<String, TransportError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
-        TransportError::new(TransportErrorKind::LocalSetup, format!("no random numbers: {error}"))
+        TransportError::new(
+            TransportErrorKind::LocalSetup,
+            format!("no random numbers: {error}"),
+        )
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -349,7 +379,9 @@ pub(super) fn nonce() -> Result<String, TransportError> {
 fn check_name(name: &str) -> Result<(), TransportError> {
     let is_fine = !name.is_empty()
         && !name.starts_with(['.', '-'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if is_fine {
         return Ok(());
     }
@@ -384,7 +416,10 @@ fn unexpected(what: &str) -> TransportError {
 }
 
 pub(super) fn lost(error: &io::Error) -> TransportError {
-    TransportError::new(TransportErrorKind::Lost, format!("the connection was lost: {error}"))
+    TransportError::new(
+        TransportErrorKind::Lost,
+        format!("the connection was lost: {error}"),
+    )
 }
 
 #[cfg(test)]
@@ -431,7 +466,8 @@ mod tests {
 
     #[test]
     fn frames_are_data_whatever_they_hold() {
-        let (output, end) = followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
+        let (output, end) =
+            followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
         assert_eq!(output, b"pcb1 end 0\n\0");
         assert_eq!(end.unwrap(), StepEnd::Exited(3));
     }
@@ -453,8 +489,16 @@ mod tests {
 
     #[test]
     fn a_query_ends_with_its_own_nonce_only() {
-        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n").query("n0nce").unwrap();
-        assert_eq!(output, QueryOutput { output: b"pcb1 other 0\n".to_vec(), status: 4 });
+        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n")
+            .query("n0nce")
+            .unwrap();
+        assert_eq!(
+            output,
+            QueryOutput {
+                output: b"pcb1 other 0\n".to_vec(),
+                status: 4
+            }
+        );
         assert!(exchange(b"pcb1 output\nabc").query("n0nce").is_err());
     }
 

@@ -1,0 +1,88 @@
+//! What several test programs share: the cluster of config/cluster.yml, and running real programs.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use paas_cluster_build::cluster_file::ClusterFile;
+use paas_cluster_build::cluster_jobs;
+use paas_cluster_build::job::{Catalog, Secrets};
+use paas_cluster_build::model::Cluster;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The built-in jobs.
+pub fn catalog() -> Catalog {
+    Catalog::new(cluster_jobs::all())
+}
+
+/// Reads and validates a cluster file of the repository.
+pub fn cluster(path: &str, catalog: &Catalog) -> Cluster {
+    let path = root().join(path);
+    let text = fs::read_to_string(&path).unwrap();
+    let (file, problems) = ClusterFile::parse(&path, &text);
+    assert!(problems.is_empty(), "{problems:?}");
+    Cluster::new(&file.unwrap(), &catalog.facts(), None).unwrap()
+}
+
+/// A secret that is recognised wherever it turns up.
+pub fn secrets() -> Secrets {
+    Secrets::from([(
+        "postgres_password".to_owned(),
+        "a-secret-of-the-tests".to_owned().into(),
+    )])
+}
+
+/// Runs a script in a real shell.
+pub fn sh(script: &str) -> Output {
+    let mut child = Command::new("sh")
+        .arg("-s")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(script.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Panics unless the real shellcheck finds nothing in these files.
+pub fn assert_shellcheck_clean(files: &[PathBuf]) {
+    let output = Command::new("shellcheck")
+        .args(["-s", "sh"])
+        .args(files)
+        .output()
+        .expect("shellcheck is missing; install Debian's package shellcheck");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// Compares a text with a golden file; with UPDATE_GOLDEN=1 the file is written instead.
+pub fn assert_golden(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        return;
+    }
+    let golden = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        golden == text,
+        "{} differs from what is rendered now; look at the difference, then accept it with \
+         UPDATE_GOLDEN=1\n--- now:\n{text}",
+        path.display()
+    );
+}

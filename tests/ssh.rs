@@ -36,7 +36,11 @@ impl Server {
     fn start_with(more: &str) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for (name, kind) in [("host", "ed25519"), ("host_rsa", "rsa"), ("client", "ed25519")] {
+        for (name, kind) in [
+            ("host", "ed25519"),
+            ("host_rsa", "rsa"),
+            ("client", "ed25519"),
+        ] {
             make_key(&path(name), kind);
         }
         fs::copy(path("client.pub"), path("authorized")).unwrap();
@@ -76,7 +80,13 @@ impl Server {
         if told.recv().is_err() {
             panic!("sshd didn't start: {:?}", log.lock().unwrap());
         }
-        Server { folder, port, child, log, reader: Some(reader) }
+        Server {
+            folder,
+            port,
+            child,
+            log,
+            reader: Some(reader),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -139,22 +149,42 @@ fn user() -> String {
 }
 
 fn make_key(path: &Path, kind: &str) {
-    let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(path).status();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-t", kind, "-f"])
+        .arg(path)
+        .status();
     assert!(made.unwrap().success());
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn public_key(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    text.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn fingerprint(path: &Path) -> String {
-    let printed = Command::new("ssh-keygen").arg("-lf").arg(path).output().unwrap().stdout;
-    String::from_utf8(printed).unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    let printed = Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(path)
+        .output()
+        .unwrap()
+        .stdout;
+    String::from_utf8(printed)
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .to_owned()
 }
 
 fn refused(outcome: Result<Box<dyn Connection>, TransportError>) -> TransportError {
@@ -178,7 +208,9 @@ fn a_step_is_one_session_and_one_command() {
     let server = Server::start();
     let mut connection = server.connect(&server.host()).unwrap();
     let mut output = Vec::new();
-    let end = connection.run_step(&STEP, &mut |bytes| output.extend_from_slice(bytes)).unwrap();
+    let end = connection
+        .run_step(&STEP, &mut |bytes| output.extend_from_slice(bytes))
+        .unwrap();
     assert_eq!(end, StepEnd::Exited(3));
     assert_eq!(output, b"out\nerr\nno newline");
     drop(connection);
@@ -195,47 +227,88 @@ fn everything_runs_on_one_connection() {
     let mut connection = server.connect(&server.host()).unwrap();
     let answer = connection.query("echo \"$PAAS_ROOT\"; exit 5").unwrap();
     assert_eq!(answer.status, 5);
-    assert_eq!(answer.output, format!("{}\n", server.path("state").display()).as_bytes());
+    assert_eq!(
+        answer.output,
+        format!("{}\n", server.path("state").display()).as_bytes()
+    );
     let content: Vec<u8> = (0..5_000_000u32).map(|n| (n % 249) as u8).collect();
-    let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-    let upload =
-        Upload { path: "file".into(), bytes: content.len() as u64, sha256: sha256.clone() };
-    connection.put(&upload, &mut &content[..], &mut |_| {}).unwrap();
-    connection.put(&upload, &mut &content[..], &mut |_| panic!("it's there")).unwrap();
+    let sha256: String = Sha256::digest(&content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let upload = Upload {
+        path: "file".into(),
+        bytes: content.len() as u64,
+        sha256: sha256.clone(),
+    };
+    connection
+        .put(&upload, &mut &content[..], &mut |_| {})
+        .unwrap();
+    connection
+        .put(&upload, &mut &content[..], &mut |_| panic!("it's there"))
+        .unwrap();
     assert!(fs::read(server.path(&format!("state/artifacts/{sha256}"))).unwrap() == content);
     // An error of the host's doesn't cost the connection.
     let mut other = upload.clone();
     other.sha256 = "0".repeat(64);
-    let error = connection.put(&other, &mut &content[..], &mut |_| {}).unwrap_err();
+    let error = connection
+        .put(&other, &mut &content[..], &mut |_| {})
+        .unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Host);
     let script = "seq 1 300000";
     let mut bytes = 0;
     let request = StepRequest { script, ..STEP };
-    let end = connection.run_step(&request, &mut |more| bytes += more.len()).unwrap();
+    let end = connection
+        .run_step(&request, &mut |more| bytes += more.len())
+        .unwrap();
     assert_eq!((end, bytes), (StepEnd::Exited(0), 1_988_895));
     drop(connection);
     let log = server.stop();
-    assert_eq!(log.iter().filter(|line| line.contains("Connection from")).count(), 1);
+    assert_eq!(
+        log.iter()
+            .filter(|line| line.contains("Connection from"))
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn an_interrupted_step_is_lost_here_and_goes_on_there() {
     let server = Server::start();
     let fifo = server.path("gate");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
     let script = format!("echo begun; read -r _ <'{}'; echo ended", fifo.display());
     let mut connection = server.connect(&server.host()).unwrap();
     let interrupt = connection.interrupter();
-    let request = StepRequest { script: &script, ..STEP };
-    let error = connection.run_step(&request, &mut |_| interrupt()).unwrap_err();
+    let request = StepRequest {
+        script: &script,
+        ..STEP
+    };
+    let error = connection
+        .run_step(&request, &mut |_| interrupt())
+        .unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Lost);
-    assert_eq!(connection.query("true").unwrap_err().kind, TransportErrorKind::Lost);
+    assert_eq!(
+        connection.query("true").unwrap_err().kind,
+        TransportErrorKind::Lost
+    );
     // The same start on a new connection follows what was started on the old one.
     fs::write(&fifo, "go\n").unwrap();
     let mut output = Vec::new();
     let mut again = server.connect(&server.host()).unwrap();
-    let end = again.run_step(&request, &mut |bytes| output.extend_from_slice(bytes)).unwrap();
-    assert_eq!((end, output), (StepEnd::Exited(0), b"begun\nended\n".to_vec()));
+    let end = again
+        .run_step(&request, &mut |bytes| output.extend_from_slice(bytes))
+        .unwrap();
+    assert_eq!(
+        (end, output),
+        (StepEnd::Exited(0), b"begun\nended\n".to_vec())
+    );
 }
 
 #[test]
@@ -260,9 +333,16 @@ fn a_new_key_is_noted_once_and_then_known() {
     server.connect(&host).unwrap();
     server.connect(&host).unwrap();
     let known = server.path("known/hosts");
-    let line = format!("[127.0.0.1]:{} {}\n", server.port, public_key(&server.path("host.pub")));
+    let line = format!(
+        "[127.0.0.1]:{} {}\n",
+        server.port,
+        public_key(&server.path("host.pub"))
+    );
     assert_eq!(fs::read_to_string(&known).unwrap(), line);
-    assert_eq!(fs::metadata(&known).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&known).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let mut strict = host;
     strict.ssh.host_keys = HostKeyPolicy::Strict;
     server.connect(&strict).unwrap();
@@ -272,7 +352,11 @@ fn a_new_key_is_noted_once_and_then_known() {
 fn a_host_of_which_only_another_kind_of_key_is_known_is_asked_for_that_one() {
     let server = Server::start();
     let known = server.path("known_rsa");
-    let line = format!("[127.0.0.1]:{} {}\n", server.port, public_key(&server.path("host_rsa.pub")));
+    let line = format!(
+        "[127.0.0.1]:{} {}\n",
+        server.port,
+        public_key(&server.path("host_rsa.pub"))
+    );
     fs::write(&known, &line).unwrap();
     let mut host = server.host();
     host.ssh.known_hosts = Some(known.clone());
@@ -287,7 +371,12 @@ fn an_unknown_key_is_refused_where_that_is_strict() {
     host.ssh.host_keys = HostKeyPolicy::Strict;
     let error = refused(server.connect(&host));
     assert_eq!(error.kind, TransportErrorKind::HostKey);
-    assert!(error.message.contains(&fingerprint(&server.path("host.pub"))), "{error}");
+    assert!(
+        error
+            .message
+            .contains(&fingerprint(&server.path("host.pub"))),
+        "{error}"
+    );
     assert!(!server.path("known/hosts").exists());
     host.ssh.host_keys = HostKeyPolicy::Off;
     server.connect(&host).unwrap();
@@ -300,7 +389,11 @@ fn a_changed_key_is_refused_with_both_fingerprints_and_the_line() {
     make_key(&server.path("old"), "ed25519");
     let known = server.path("changed");
     let old = public_key(&server.path("old.pub"));
-    fs::write(&known, format!("# mine\n[127.0.0.1]:{} {old}\n", server.port)).unwrap();
+    fs::write(
+        &known,
+        format!("# mine\n[127.0.0.1]:{} {old}\n", server.port),
+    )
+    .unwrap();
     let mut host = server.host();
     host.ssh.known_hosts = Some(known.clone());
     let error = refused(server.connect(&host));
@@ -319,7 +412,11 @@ fn a_changed_key_is_refused_with_both_fingerprints_and_the_line() {
 fn a_revoked_key_is_refused() {
     let server = Server::start();
     let known = server.path("revoked");
-    fs::write(&known, format!("@revoked * {}\n", public_key(&server.path("host.pub")))).unwrap();
+    fs::write(
+        &known,
+        format!("@revoked * {}\n", public_key(&server.path("host.pub"))),
+    )
+    .unwrap();
     let mut host = server.host();
     host.ssh.known_hosts = Some(known);
     let error = refused(server.connect(&host));
@@ -341,7 +438,10 @@ fn hosts_that_are_met_at_once_each_get_their_line() {
     let text = fs::read_to_string(known).unwrap();
     assert_eq!(text.lines().count(), 4, "{text}");
     for server in &servers {
-        assert!(text.contains(&format!("[127.0.0.1]:{} ", server.port)), "{text}");
+        assert!(
+            text.contains(&format!("[127.0.0.1]:{} ", server.port)),
+            "{text}"
+        );
     }
 }
 
@@ -374,7 +474,14 @@ fn an_encrypted_key_without_its_passphrase_is_told() {
     let path = server.path("locked");
     make_key(&path, "ed25519");
     let mut locking = Command::new("ssh-keygen");
-    assert!(locking.args(["-q", "-p", "-N", "secret", "-f"]).arg(&path).status().unwrap().success());
+    assert!(
+        locking
+            .args(["-q", "-p", "-N", "secret", "-f"])
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
     let mut host = server.host();
     host.ssh.identity = Some(path);
     let error = refused(server.connect(&host));
@@ -403,19 +510,35 @@ fn a_password_file_that_others_can_read_is_refused() {
     let path = server.path("password");
     fs::write(&path, "secret\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let sudo = Sudo::Password { source: PasswordSource::File(path), keep: false };
+    let sudo = Sudo::Password {
+        source: PasswordSource::File(path),
+        keep: false,
+    };
     let error = refused(server.transport().connect(&server.host(), &sudo));
     assert_eq!(error.kind, TransportErrorKind::LocalSetup);
-    assert!(error.message.contains("chmod 600") && !error.message.contains("secret"), "{error}");
+    assert!(
+        error.message.contains("chmod 600") && !error.message.contains("secret"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_host_behind_another_is_reached_through_it() {
     let server = Server::start();
     let mut host = server.host();
-    let jump = |port| vec![Jump { user: Some(user()), host: "127.0.0.1".into(), port }];
+    let jump = |port| {
+        vec![Jump {
+            user: Some(user()),
+            host: "127.0.0.1".into(),
+            port,
+        }]
+    };
     host.ssh.jump = jump(server.port);
-    let answer = server.connect(&host).unwrap().query("echo through").unwrap();
+    let answer = server
+        .connect(&host)
+        .unwrap()
+        .query("echo through")
+        .unwrap();
     assert_eq!(answer.output, b"through\n");
     host.ssh.jump = jump(free_port());
     let error = refused(server.connect(&host));
@@ -434,7 +557,10 @@ fn a_closed_port_is_told_from_a_silent_one_and_from_no_ssh_server() {
 
     // The kernel takes the connection; nobody ever says anything.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    assert_eq!(connect(silent.local_addr().unwrap().port()).kind, TransportErrorKind::Timeout);
+    assert_eq!(
+        connect(silent.local_addr().unwrap().port()).kind,
+        TransportErrorKind::Timeout
+    );
 
     let answer = |words: &'static [u8]| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -450,5 +576,8 @@ fn a_closed_port_is_told_from_a_silent_one_and_from_no_ssh_server() {
         error
     };
     assert_eq!(answer(b"").kind, TransportErrorKind::Protocol);
-    assert_eq!(answer(b"HTTP/1.1 400 Bad Request\r\n\r\n").kind, TransportErrorKind::Protocol);
+    assert_eq!(
+        answer(b"HTTP/1.1 400 Bad Request\r\n\r\n").kind,
+        TransportErrorKind::Protocol
+    );
 }

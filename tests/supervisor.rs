@@ -27,7 +27,9 @@ struct Ground {
 
 impl Ground {
     fn new() -> Ground {
-        Ground { folder: tempfile::tempdir().unwrap() }
+        Ground {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn root(&self) -> PathBuf {
@@ -55,28 +57,48 @@ impl Ground {
     /// A named pipe, by which a script and the test wait for each other.
     fn fifo(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
         path
     }
 
     fn pid(&self, file: &str) -> String {
-        fs::read_to_string(self.path(file)).unwrap().trim().to_owned()
+        fs::read_to_string(self.path(file))
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 }
 
 fn request<'a>(run: &'a str, step: &'a str, script: &'a str) -> StepRequest<'a> {
-    StepRequest { run, step, script, receipt: RECEIPT, holder: HOLDER, keep_script: false }
+    StepRequest {
+        run,
+        step,
+        script,
+        receipt: RECEIPT,
+        holder: HOLDER,
+        keep_script: false,
+    }
 }
 
 fn ended(mut connection: impl Connection, request: &StepRequest<'_>) -> (StepEnd, Vec<u8>) {
     let mut output = Vec::new();
-    let end = connection.run_step(request, &mut |bytes| output.extend_from_slice(bytes)).unwrap();
+    let end = connection
+        .run_step(request, &mut |bytes| output.extend_from_slice(bytes))
+        .unwrap();
     (end, output)
 }
 
 fn follow(ground: &Ground, run: &str, step: &str, offset: u64) -> (StepEnd, Vec<u8>) {
     let mut output = Vec::new();
-    let end = ground.open().follow(run, step, offset, &mut |bytes| output.extend_from_slice(bytes));
+    let end = ground.open().follow(run, step, offset, &mut |bytes| {
+        output.extend_from_slice(bytes)
+    });
     (end.unwrap(), output)
 }
 
@@ -104,7 +126,11 @@ impl Begun {
             (end, output)
         });
         told.recv().expect("the step prints something first");
-        Begun { gate, interrupt, controller }
+        Begun {
+            gate,
+            interrupt,
+            controller,
+        }
     }
 
     fn let_go(&self) {
@@ -117,7 +143,13 @@ impl Begun {
 }
 
 fn kill(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// Blocks until a process that isn't ours is gone; `tail` does the waiting.
@@ -153,11 +185,25 @@ fn the_folder_and_all_in_it_is_the_owners_alone() {
     let ground = Ground::new();
     ground.run("umask; touch \"$PAAS_ROOT/../made-by-step\"");
     for path in ["", "runs/r1/nats", "receipts"] {
-        assert_eq!(fs::metadata(ground.path(path)).unwrap().mode() & 0o077, 0, "{path}");
+        assert_eq!(
+            fs::metadata(ground.path(path)).unwrap().mode() & 0o077,
+            0,
+            "{path}"
+        );
     }
-    assert_eq!(fs::metadata(ground.path("runs/r1/nats/out")).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(ground.path("runs/r1/nats/out"))
+            .unwrap()
+            .mode()
+            & 0o777,
+        0o600
+    );
     let made = fs::metadata(ground.folder.path().join("made-by-step")).unwrap();
-    assert_eq!(made.mode() & 0o777, 0o644, "the step itself has the usual mask");
+    assert_eq!(
+        made.mode() & 0o777,
+        0o644,
+        "the step itself has the usual mask"
+    );
 }
 
 #[test]
@@ -202,7 +248,10 @@ fn a_script_is_kept_where_that_is_asked() {
     let mut kept = request("r1", "nats", script);
     kept.keep_script = true;
     ended(ground.open(), &kept);
-    assert_eq!(fs::read_to_string(ground.path("runs/r1/nats/script")).unwrap(), script);
+    assert_eq!(
+        fs::read_to_string(ground.path("runs/r1/nats/script")).unwrap(),
+        script
+    );
 }
 
 #[test]
@@ -294,9 +343,15 @@ fn a_killed_wrapper_leaves_the_end_unknown_and_the_host_locked_while_the_step_li
     kill("-KILL", &ground.pid("runs/r1/nats/pid"));
     let gate = step.gate.clone();
     let (end, _) = step.end();
-    let StepEnd::Unknown(why) = end.unwrap() else { panic!("not unknown") };
+    let StepEnd::Unknown(why) = end.unwrap() else {
+        panic!("not unknown")
+    };
     assert!(why.contains("killed"), "{why}");
-    assert_eq!(ground.receipt("nats")["status"], -1, "the receipt says that it never ended");
+    assert_eq!(
+        ground.receipt("nats")["status"],
+        -1,
+        "the receipt says that it never ended"
+    );
     // The kernel's lock is gone with the wrapper, the step isn't.
     let (end, _) = ended(ground.open(), &request("r2", "uaa", "true"));
     assert_eq!(end, StepEnd::Locked(HOLDER.to_owned()));
@@ -305,22 +360,35 @@ fn a_killed_wrapper_leaves_the_end_unknown_and_the_host_locked_while_the_step_li
     wait_until_gone(&orphan);
     let (end, _) = ended(ground.open(), &request("r2", "uaa", "true"));
     assert_eq!(end, StepEnd::Exited(0));
-    assert!(!ground.path("runs/r1/nats/script").exists(), "its secrets went with it");
+    assert!(
+        !ground.path("runs/r1/nats/script").exists(),
+        "its secrets went with it"
+    );
 }
 
 #[test]
 fn a_reboot_in_the_middle_is_told() {
     let ground = Ground::new();
     let step = Begun::start(&ground, "echo begun", "");
-    let pids = [ground.pid("runs/r1/nats/pid"), ground.pid("runs/r1/nats/step-pid")];
+    let pids = [
+        ground.pid("runs/r1/nats/pid"),
+        ground.pid("runs/r1/nats/step-pid"),
+    ];
     for pid in &pids {
         kill("-KILL", pid);
         wait_until_gone(pid);
     }
     assert!(matches!(step.end().0.unwrap(), StepEnd::Unknown(_)));
-    fs::write(ground.path("runs/r1/nats/boot-id"), "00000000-0000-0000-0000-000000000000\n").unwrap();
+    fs::write(
+        ground.path("runs/r1/nats/boot-id"),
+        "00000000-0000-0000-0000-000000000000\n",
+    )
+    .unwrap();
     let (end, output) = follow(&ground, "r1", "nats", 0);
-    assert_eq!(end, StepEnd::Unknown("the host rebooted while the step ran".into()));
+    assert_eq!(
+        end,
+        StepEnd::Unknown("the host rebooted while the step ran".into())
+    );
     assert_eq!(output, b"begun\n");
     assert!(!ground.path("runs/r1/nats/script").exists());
 }
@@ -333,7 +401,10 @@ fn a_run_folder_that_was_left_half_way_is_started_over() {
     fs::write(folder.join("script"), "echo old").unwrap();
     fs::write(folder.join("out"), "old").unwrap();
     fs::write(ground.path("holder"), "half a line without its end").unwrap();
-    assert_eq!(ground.run("echo new"), (StepEnd::Exited(0), b"new\n".to_vec()));
+    assert_eq!(
+        ground.run("echo new"),
+        (StepEnd::Exited(0), b"new\n".to_vec())
+    );
 }
 
 #[test]
@@ -347,16 +418,28 @@ fn a_step_that_the_host_never_saw_is_unknown() {
 fn a_folder_that_cannot_be_made_is_the_hosts_error_with_its_cause() {
     let ground = Ground::new();
     fs::write(ground.root(), "a file in the way").unwrap();
-    let error = ground.open().run_step(&request("r", "s", "true"), &mut |_| {}).unwrap_err();
+    let error = ground
+        .open()
+        .run_step(&request("r", "s", "true"), &mut |_| {})
+        .unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Host);
-    assert!(error.message.contains("Not a directory") || error.message.contains("File exists"), "{error}");
+    assert!(
+        error.message.contains("Not a directory") || error.message.contains("File exists"),
+        "{error}"
+    );
 }
 
 #[test]
 fn names_that_would_leave_their_folder_are_refused() {
     let ground = Ground::new();
     for bad in ["../x", "a/b", "", ".hidden", "a b"] {
-        assert!(ground.open().run_step(&request("r1", bad, "true"), &mut |_| {}).is_err(), "{bad}");
+        assert!(
+            ground
+                .open()
+                .run_step(&request("r1", bad, "true"), &mut |_| {})
+                .is_err(),
+            "{bad}"
+        );
     }
     assert!(!ground.root().exists());
 }
@@ -364,11 +447,23 @@ fn names_that_would_leave_their_folder_are_refused() {
 #[test]
 fn a_query_prints_anything_and_leaves_nothing() {
     let ground = Ground::new();
-    let output = ground.open().query("printf 'a\\0\\377'; echo err >&2; cat; exit 7").unwrap();
-    assert_eq!(output, QueryOutput { output: b"a\0\xfferr\n".to_vec(), status: 7 });
+    let output = ground
+        .open()
+        .query("printf 'a\\0\\377'; echo err >&2; cat; exit 7")
+        .unwrap();
+    assert_eq!(
+        output,
+        QueryOutput {
+            output: b"a\0\xfferr\n".to_vec(),
+            status: 7
+        }
+    );
     assert!(!ground.root().exists());
     let silent = ground.open().query("echo \"$PAAS_ROOT\"").unwrap();
-    assert_eq!(silent.output, format!("{}\n", ground.root().display()).as_bytes());
+    assert_eq!(
+        silent.output,
+        format!("{}\n", ground.root().display()).as_bytes()
+    );
 }
 
 #[test]
@@ -393,8 +488,15 @@ fn a_query_ends_although_what_it_started_holds_its_output() {
 }
 
 fn upload(content: &[u8]) -> Upload {
-    let sha256 = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    Upload { path: "a-file".into(), bytes: content.len() as u64, sha256 }
+    let sha256 = Sha256::digest(content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Upload {
+        path: "a-file".into(),
+        bytes: content.len() as u64,
+        sha256,
+    }
 }
 
 #[test]
@@ -403,25 +505,45 @@ fn a_file_is_put_once() {
     let content: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
     let upload = upload(&content);
     let mut sent = 0;
-    ground.open().put(&upload, &mut &content[..], &mut |bytes| sent = bytes).unwrap();
+    ground
+        .open()
+        .put(&upload, &mut &content[..], &mut |bytes| sent = bytes)
+        .unwrap();
     assert_eq!(sent, upload.bytes);
     let path = ground.path(&format!("artifacts/{}", upload.sha256));
     assert!(fs::read(&path).unwrap() == content);
-    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let mut unread = io::repeat(0).take(1);
-    ground.open().put(&upload, &mut unread, &mut |_| panic!("nothing is to be sent")).unwrap();
+    ground
+        .open()
+        .put(&upload, &mut unread, &mut |_| {
+            panic!("nothing is to be sent")
+        })
+        .unwrap();
 }
 
 #[test]
 fn a_file_with_another_digest_or_length_is_refused_and_leaves_nothing() {
     let ground = Ground::new();
     let upload = upload(b"right");
-    let error = ground.open().put(&upload, &mut &b"wrong"[..], &mut |_| {}).unwrap_err();
+    let error = ground
+        .open()
+        .put(&upload, &mut &b"wrong"[..], &mut |_| {})
+        .unwrap_err();
     assert!(error.message.contains("digest"), "{error}");
-    let error = ground.open().put(&upload, &mut &b"rig"[..], &mut |_| {}).unwrap_err();
+    let error = ground
+        .open()
+        .put(&upload, &mut &b"rig"[..], &mut |_| {})
+        .unwrap_err();
     assert!(error.message.contains("cut short"), "{error}");
     assert_eq!(fs::read_dir(ground.path("artifacts")).unwrap().count(), 0);
-    ground.open().put(&upload, &mut &b"right"[..], &mut |_| {}).unwrap();
+    ground
+        .open()
+        .put(&upload, &mut &b"right"[..], &mut |_| {})
+        .unwrap();
 }
 
 #[test]
@@ -429,7 +551,10 @@ fn a_file_that_is_too_large_for_the_disk_is_refused_before_it_is_sent() {
     let ground = Ground::new();
     let mut upload = upload(b"");
     upload.bytes = 1 << 60;
-    let error = ground.open().put(&upload, &mut io::repeat(0), &mut |_| {}).unwrap_err();
+    let error = ground
+        .open()
+        .put(&upload, &mut io::repeat(0), &mut |_| {})
+        .unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Host);
     assert!(error.message.contains("too full"), "{error}");
 }
@@ -441,18 +566,34 @@ fn an_interrupted_file_is_sent_anew() {
     let upload = upload(&content);
     let mut connection = ground.open();
     let interrupt = connection.interrupter();
-    let error = connection.put(&upload, &mut &content[..], &mut |_| interrupt()).unwrap_err();
+    let error = connection
+        .put(&upload, &mut &content[..], &mut |_| interrupt())
+        .unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Lost);
-    assert!(!ground.path(&format!("artifacts/{}", upload.sha256)).exists());
-    ground.open().put(&upload, &mut &content[..], &mut |_| {}).unwrap();
+    assert!(
+        !ground
+            .path(&format!("artifacts/{}", upload.sha256))
+            .exists()
+    );
+    ground
+        .open()
+        .put(&upload, &mut &content[..], &mut |_| {})
+        .unwrap();
 }
 
 #[test]
 fn the_supervisor_is_clean_under_shellcheck() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/supervisor");
     for file in ["supervisor.sh", "wrapper.sh"] {
-        let checked = Command::new("shellcheck").args(["-s", "sh"]).arg(folder.join(file)).output();
+        let checked = Command::new("shellcheck")
+            .args(["-s", "sh"])
+            .arg(folder.join(file))
+            .output();
         let checked = checked.expect("shellcheck is installed by bin/install-tools");
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+        assert!(
+            checked.status.success(),
+            "{}",
+            String::from_utf8_lossy(&checked.stdout)
+        );
     }
 }

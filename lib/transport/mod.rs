@@ -132,7 +132,10 @@ pub enum TransportErrorKind {
 impl TransportError {
     /// Makes an error of a kind.
     pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> TransportError {
-        TransportError { kind, message: message.into() }
+        TransportError {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

@@ -85,8 +85,14 @@ impl<D: Duplex> Exchange<D> {
         message.extend_from_slice(format!("{PREFIX}{}\n{supervisor}", supervisor.len()).as_bytes());
         message.extend_from_slice(request.as_bytes());
         message.push(b'\n');
-        blobs.iter().for_each(|blob| message.extend_from_slice(blob));
-        let mut exchange = Exchange { stream: BufReader::new(stream), noise: String::new(), answered: false };
+        blobs
+            .iter()
+            .for_each(|blob| message.extend_from_slice(blob));
+        let mut exchange = Exchange {
+            stream: BufReader::new(stream),
+            noise: String::new(),
+            answered: false,
+        };
         let sent = exchange.stream.get_mut().write_all(&message);
         let sent = sent.and_then(|()| exchange.stream.get_mut().flush());
         match sent {
@@ -191,7 +197,9 @@ impl<D: Duplex> Exchange<D> {
             if available.is_empty() {
                 return Err(lost(&io::ErrorKind::UnexpectedEof.into()));
             }
-            let count = available.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let count = available
+                .len()
+                .min(usize::try_from(bytes).unwrap_or(usize::MAX));
             on_output(&available[..count]);
             self.stream.consume(count);
             bytes -= count as u64;
@@ -236,7 +244,13 @@ impl<D: Duplex> Exchange<D> {
             }
             return TransportError::new(TransportErrorKind::Lost, message);
         }
-        let sudo = ["sudo:", "not in the sudoers", "a password is required", "su:", "doas"];
+        let sudo = [
+            "sudo:",
+            "not in the sudoers",
+            "a password is required",
+            "su:",
+            "doas",
+        ];
         if sudo.iter().any(|sign| said.contains(sign)) {
             return TransportError::new(
                 TransportErrorKind::Sudo,
@@ -270,14 +284,20 @@ fn find_trailer(
     trailer: &[u8],
 ) -> Result<Option<(usize, i32)>, TransportError> {
     let rest = &output[from..];
-    let Some(at) = rest.windows(trailer.len()).position(|window| window == trailer) else {
+    let Some(at) = rest
+        .windows(trailer.len())
+        .position(|window| window == trailer)
+    else {
         return Ok(None);
     };
     let status = &rest[at + trailer.len()..];
     let Some(end) = status.iter().position(|byte| *byte == b'\n') else {
         return Ok(None);
     };
-    match str::from_utf8(&status[..end]).ok().and_then(|status| status.parse().ok()) {
+    match str::from_utf8(&status[..end])
+        .ok()
+        .and_then(|status| status.parse().ok())
+    {
         Some(status) => Ok(Some((from + at, status))),
         None => Err(unexpected("a trailer without a status")),
     }
@@ -288,18 +308,25 @@ fn parse(said: &str) -> Result<Reply, TransportError> {
     let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
     match word {
         "data" => rest.parse().map(Reply::Data).map_err(|_| unexpected(said)),
-        "end" => {
-            rest.parse().map(|n| Reply::End(StepEnd::Exited(n))).map_err(|_| unexpected(said))
-        }
+        "end" => rest
+            .parse()
+            .map(|n| Reply::End(StepEnd::Exited(n)))
+            .map_err(|_| unexpected(said)),
         "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
         "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
-        "error" => Err(TransportError::new(TransportErrorKind::Host, format!("the host: {rest}"))),
+        "error" => Err(TransportError::new(
+            TransportErrorKind::Host,
+            format!("the host: {rest}"),
+        )),
         _ => Ok(Reply::Word(said.to_owned())),
     }
 }
 
 /// The request line of a step and the blobs that follow it.
-pub(super) fn step_request(root: &str, request: &StepRequest<'_>) -> Result<String, TransportError> {
+pub(super) fn step_request(
+    root: &str,
+    request: &StepRequest<'_>,
+) -> Result<String, TransportError> {
     check_name(request.run)?;
     check_name(request.step)?;
     Ok(format!(
@@ -340,7 +367,10 @@ pub(super) fn put_request(root: &str, upload: &Upload) -> Result<String, Transpo
 pub(super) fn nonce() -> Result<String, TransportError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
-        TransportError::new(TransportErrorKind::LocalSetup, format!("no random numbers: {error}"))
+        TransportError::new(
+            TransportErrorKind::LocalSetup,
+            format!("no random numbers: {error}"),
+        )
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -349,7 +379,9 @@ pub(super) fn nonce() -> Result<String, TransportError> {
 fn check_name(name: &str) -> Result<(), TransportError> {
     let is_fine = !name.is_empty()
         && !name.starts_with(['.', '-'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if is_fine {
         return Ok(());
     }
@@ -384,93 +416,11 @@ fn unexpected(what: &str) -> TransportError {
 }
 
 pub(super) fn lost(error: &io::Error) -> TransportError {
-    TransportError::new(TransportErrorKind::Lost, format!("the connection was lost: {error}"))
+    TransportError::new(
+        TransportErrorKind::Lost,
+        format!("the connection was lost: {error}"),
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// A host that has said everything already and takes whatever is sent.
-    struct Said(io::Cursor<Vec<u8>>);
-
-    impl Read for Said {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            // A byte at a time is the worst way to be cut.
-            let one = buffer.len().min(1);
-            self.0.read(&mut buffer[..one])
-        }
-    }
-
-    impl Write for Said {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Duplex for Said {
-        fn close_write(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn exchange(said: &[u8]) -> Exchange<Said> {
-        Exchange::open(Said(io::Cursor::new(said.to_vec())), None, "run", &[]).unwrap()
-    }
-
-    fn followed(said: &[u8]) -> (Vec<u8>, Result<StepEnd, TransportError>) {
-        let mut output = Vec::new();
-        let end = exchange(said).follow(&mut |bytes| output.extend_from_slice(bytes));
-        (output, end)
-    }
-
-    #[test]
-    fn frames_are_data_whatever_they_hold() {
-        let (output, end) = followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
-        assert_eq!(output, b"pcb1 end 0\n\0");
-        assert_eq!(end.unwrap(), StepEnd::Exited(3));
-    }
-
-    #[test]
-    fn an_end_that_never_came_is_no_success() {
-        for said in [&b""[..], b"pcb1 data 5\nab", b"pcb1 data 2\nab", b"pcb1 en"] {
-            assert!(followed(said).1.is_err(), "{said:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusing_sudo_is_told_from_a_lost_connection() {
-        let error = followed(b"sudo: a password is required\n").1.unwrap_err();
-        assert_eq!(error.kind, TransportErrorKind::Sudo);
-        assert!(error.message.contains("a password is required"), "{error}");
-        assert_eq!(followed(b"").1.unwrap_err().kind, TransportErrorKind::Lost);
-    }
-
-    #[test]
-    fn a_query_ends_with_its_own_nonce_only() {
-        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n").query("n0nce").unwrap();
-        assert_eq!(output, QueryOutput { output: b"pcb1 other 0\n".to_vec(), status: 4 });
-        assert!(exchange(b"pcb1 output\nabc").query("n0nce").is_err());
-    }
-
-    #[test]
-    fn names_that_would_leave_their_folder_are_refused() {
-        for bad in ["", "..", ".x", "a/b", "a b", "-x", "a\n"] {
-            assert!(check_name(bad).is_err(), "{bad:?}");
-        }
-        assert!(check_name("data.postgres").is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_never_panics(said in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = followed(&said);
-            let _ = exchange(&said).query("n");
-        }
-    }
-}
+mod tests;

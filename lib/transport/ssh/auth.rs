@@ -55,7 +55,9 @@ impl Credentials {
                 let _ = session.userauth_password(user, &password);
             }
             if !session.authenticated() && offered.contains("keyboard-interactive") {
-                let mut answer = Answer { password: &password };
+                let mut answer = Answer {
+                    password: &password,
+                };
                 let _ = session.userauth_keyboard_interactive(user, &mut answer);
             }
             tried.push("the password".to_owned());
@@ -74,7 +76,11 @@ impl Credentials {
                 "the host is there, but lets `{user}` not in ({tried}; it takes {}); check \
                  ssh.user and ssh.identity, and that the public key is in \
                  ~{user}/.ssh/authorized_keys there",
-                if offered.is_empty() { "unknown methods" } else { &offered }
+                if offered.is_empty() {
+                    "unknown methods"
+                } else {
+                    &offered
+                }
             ),
         ))
     }
@@ -83,7 +89,9 @@ impl Credentials {
     pub(super) fn password(&self, source: &PasswordSource) -> Result<String, TransportError> {
         match source {
             PasswordSource::Env(name) => std::env::var(name).map_err(|_| {
-                local(format!("the environment variable {name}, for a password, isn't set"))
+                local(format!(
+                    "the environment variable {name}, for a password, isn't set"
+                ))
             }),
             PasswordSource::File(path) => {
                 only_the_owners(path, "password")?;
@@ -102,7 +110,9 @@ impl Credentials {
     ) -> Result<(), TransportError> {
         only_the_owners(path, "private key")?;
         let key = self.read(path)?;
-        let passphrase = std::env::var(PASSPHRASE).ok().filter(|_| is_encrypted(&key));
+        let passphrase = std::env::var(PASSPHRASE)
+            .ok()
+            .filter(|_| is_encrypted(&key));
         if is_encrypted(&key) && passphrase.is_none() {
             tried.push(format!(
                 "{} (encrypted: load it into an agent with ssh-add, or set {PASSPHRASE})",
@@ -132,7 +142,9 @@ impl Credentials {
 
 /// Tries each key of a running agent.
 fn with_agent(session: &Session, user: &str, tried: &mut Vec<String>) {
-    let Ok(mut agent) = session.agent() else { return };
+    let Ok(mut agent) = session.agent() else {
+        return;
+    };
     if agent.connect().is_err() || agent.list_identities().is_err() {
         return;
     }
@@ -151,9 +163,15 @@ fn is_refusal(error: &ssh2::Error) -> bool {
 }
 
 fn usual_keys() -> Vec<PathBuf> {
-    let Some(home) = std::env::var_os("HOME") else { return Vec::new() };
+    let Some(home) = std::env::var_os("HOME") else {
+        return Vec::new();
+    };
     let folder = PathBuf::from(home).join(".ssh");
-    USUAL_KEYS.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+    USUAL_KEYS
+        .iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.exists())
+        .collect()
 }
 
 /// OpenSSH's own format says so inside its Base64; its header names the cipher `none` otherwise.

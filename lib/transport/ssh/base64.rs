@@ -6,12 +6,18 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub(super) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte))
+        let word = chunk
+            .iter()
+            .fold(0u32, |word, byte| (word << 8) | u32::from(*byte))
             << (8 * (3 - chunk.len()));
         for digit in 0..4 {
             let is_padding = digit > chunk.len();
             let index = (word >> (18 - 6 * digit)) as usize & 63;
-            text.push(if is_padding { '=' } else { char::from(DIGITS[index]) });
+            text.push(if is_padding {
+                '='
+            } else {
+                char::from(DIGITS[index])
+            });
         }
     }
     text
@@ -41,9 +47,13 @@ mod tests {
 
     #[test]
     fn it_is_that_of_the_rfc() {
-        for (plain, encoded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
-        {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
             assert_eq!(encode(plain.as_bytes()), encoded);
             assert_eq!(decode(encoded).unwrap(), plain.as_bytes());
         }

@@ -68,12 +68,19 @@ impl Wire {
 
     /// What an `ssh -W` that gave up said.
     fn last_words(&self) -> Option<String> {
-        let Wire::Through(_, child) = self else { return None };
+        let Wire::Through(_, child) = self else {
+            return None;
+        };
         let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
         // It won't say more, and its words can be read to their end.
         let _ = child.kill();
         let mut said = String::new();
-        child.stderr.take()?.take(4096).read_to_string(&mut said).ok()?;
+        child
+            .stderr
+            .take()?
+            .take(4096)
+            .read_to_string(&mut said)
+            .ok()?;
         Some(said.trim().replace(['\r', '\n'], " ")).filter(|said| !said.is_empty())
     }
 }
@@ -93,20 +100,30 @@ impl Drop for Wire {
 
 /// Connects to a host, directly or through its jump hosts.
 pub(super) fn connect(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
-    if host.ssh.jump.is_empty() { direct(host, timeout) } else { through(host, timeout) }
+    if host.ssh.jump.is_empty() {
+        direct(host, timeout)
+    } else {
+        through(host, timeout)
+    }
 }
 
 fn direct(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let target = SocketAddr::new(host.address, host.ssh.port);
     let open = || -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(target),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.connect_timeout(&target.into(), timeout)?;
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
         socket.set_tcp_nodelay(true)?;
         Ok(socket.into())
     };
-    open().map(Wire::Tcp).map_err(|error| connect_error(target, timeout, &error))
+    open()
+        .map(Wire::Tcp)
+        .map_err(|error| connect_error(target, timeout, &error))
 }
 
 /// Says why TCP didn't connect and what to look at.
@@ -133,7 +150,10 @@ fn connect_error(target: SocketAddr, timeout: Duration, error: &io::Error) -> Tr
         ),
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => (
             NoRoute,
-            format!("no way to {} from here ({error}); check address, route and cable", target.ip()),
+            format!(
+                "no way to {} from here ({error}); check address, route and cable",
+                target.ip()
+            ),
         ),
         _ => (NoRoute, format!("can't connect to {target}: {error}")),
     };
@@ -177,12 +197,16 @@ fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let mut ssh = Command::new("ssh");
     ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]);
-    ssh.args(["-o", &format!("ConnectTimeout={}", timeout.as_secs().max(1))]);
+    ssh.args([
+        "-o",
+        &format!("ConnectTimeout={}", timeout.as_secs().max(1)),
+    ]);
     if let Some(identity) = &host.ssh.identity {
         ssh.arg("-i").arg(identity);
     }
     if let Some(known_hosts) = &host.ssh.known_hosts {
-        ssh.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
+        ssh.arg("-o")
+            .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
     }
     let checking = match host.ssh.host_keys {
         HostKeyPolicy::AcceptNew => "accept-new",
@@ -191,13 +215,17 @@ fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     };
     ssh.args(["-o", &format!("StrictHostKeyChecking={checking}")]);
     if !before.is_empty() {
-        ssh.arg("-J").arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
+        ssh.arg("-J")
+            .arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
     }
     if let Some(user) = &last.user {
         ssh.args(["-l", user]);
     }
     ssh.args(["-p", &last.port.to_string()]);
-    ssh.arg("-W").arg(forward_target(host.address, host.ssh.port)).arg("--").arg(&last.host);
+    ssh.arg("-W")
+        .arg(forward_target(host.address, host.ssh.port))
+        .arg("--")
+        .arg(&last.host);
     let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
     let output: OwnedFd = theirs.into();
     let child = ssh
@@ -210,7 +238,11 @@ fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
 }
 
 fn shown(jump: &Jump) -> String {
-    let user = jump.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+    let user = jump
+        .user
+        .as_ref()
+        .map(|user| format!("{user}@"))
+        .unwrap_or_default();
     format!("{user}{}:{}", jump.host, jump.port)
 }
 

@@ -50,7 +50,9 @@ pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError
     if host.ssh.host_keys == HostKeyPolicy::Off {
         return Ok(());
     }
-    let (key, _) = session.host_key().ok_or_else(|| refused("it showed no host key"))?;
+    let (key, _) = session
+        .host_key()
+        .ok_or_else(|| refused("it showed no host key"))?;
     let path = file_of(host)?;
     // Held from reading to writing: two addresses of one run may be the same machine.
     let _guard = FILE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +87,14 @@ pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError
 fn changed(path: &Path, host: &Host, key: &[u8], old: &[OldKey]) -> TransportError {
     let old: Vec<String> = old
         .iter()
-        .map(|old| format!("{} ({}:{})", fingerprint(&old.key), path.display(), old.line))
+        .map(|old| {
+            format!(
+                "{} ({}:{})",
+                fingerprint(&old.key),
+                path.display(),
+                old.line
+            )
+        })
         .collect();
     refused(format!(
         "its key has changed: it shows {}, known is {}; if the machine was installed anew, remove \
@@ -124,10 +133,17 @@ fn read(path: &Path) -> Result<String, TransportError> {
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let ends_open = fs::read(path).is_ok_and(|text| !text.is_empty() && !text.ends_with(b"\n"));
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     // One write: another process that appends at the same time can't come in between.
     let start = if ends_open { "\n" } else { "" };
     file.write_all(format!("{start}{line}\n").as_bytes())
@@ -135,7 +151,10 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
 
 /// The fingerprint as OpenSSH prints it.
 fn fingerprint(key: &[u8]) -> String {
-    format!("SHA256:{}", base64::encode(&Sha256::digest(key)).trim_end_matches('='))
+    format!(
+        "SHA256:{}",
+        base64::encode(&Sha256::digest(key)).trim_end_matches('=')
+    )
 }
 
 fn refused(message: impl Into<String>) -> TransportError {

@@ -60,7 +60,10 @@ pub(super) fn look_up(text: &str, address: IpAddr, port: u16, key: &[u8]) -> Ver
             None if entry.fits(&name) => {
                 known |= is_same;
                 let key = base64::decode(entry.encoded).unwrap_or_default();
-                old.push(OldKey { line: entry.line, key });
+                old.push(OldKey {
+                    line: entry.line,
+                    key,
+                });
             }
             // An entry without a port says nothing bad of another port, only something good.
             None => known |= is_same && entry.fits(&plain),
@@ -85,19 +88,30 @@ pub(super) fn known_algorithms(text: &str, address: IpAddr, port: u16) -> Vec<&s
 
 /// Writes the line of a host's key.
 pub(super) fn line_of(address: IpAddr, port: u16, key: &[u8]) -> Option<String> {
-    Some(format!("{} {} {}", host_field(address, port), algorithm(key)?, base64::encode(key)))
+    Some(format!(
+        "{} {} {}",
+        host_field(address, port),
+        algorithm(key)?,
+        base64::encode(key)
+    ))
 }
 
 /// Names a host as known_hosts does.
 pub(super) fn host_field(address: IpAddr, port: u16) -> String {
-    if port == 22 { address.to_string() } else { format!("[{address}]:{port}") }
+    if port == 22 {
+        address.to_string()
+    } else {
+        format!("[{address}]:{port}")
+    }
 }
 
 /// A key on the wire begins with the length and the name of its kind.
 fn algorithm(key: &[u8]) -> Option<&str> {
     let (length, rest) = key.split_first_chunk::<4>()?;
     let name = rest.get(..u32::from_be_bytes(*length) as usize)?;
-    str::from_utf8(name).ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
+    str::from_utf8(name)
+        .ok()
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
@@ -106,7 +120,13 @@ fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
         let marker = fields.next_if(|field| field.starts_with('@'));
         let names = fields.next().filter(|names| !names.starts_with('#'))?;
         let (algorithm, encoded) = (fields.next()?, fields.next()?);
-        Some(Entry { line: index + 1, marker, names, algorithm, encoded })
+        Some(Entry {
+            line: index + 1,
+            marker,
+            names,
+            algorithm,
+            encoded,
+        })
     })
 }
 
@@ -133,7 +153,10 @@ impl Entry<'_> {
             return false;
         };
         known.read_str(&line, KnownHostFileKind::OpenSSH).is_ok()
-            && matches!(known.check(name, b"any key"), CheckResult::Match | CheckResult::Mismatch)
+            && matches!(
+                known.check(name, b"any key"),
+                CheckResult::Match | CheckResult::Mismatch
+            )
     }
 }
 
@@ -155,7 +178,12 @@ mod tests {
     const HOST: &str = "10.0.0.7";
 
     fn key(kind: &str, content: &str) -> Vec<u8> {
-        [&(kind.len() as u32).to_be_bytes(), kind.as_bytes(), content.as_bytes()].concat()
+        [
+            &(kind.len() as u32).to_be_bytes(),
+            kind.as_bytes(),
+            content.as_bytes(),
+        ]
+        .concat()
     }
 
     fn ours() -> Vec<u8> {
@@ -163,7 +191,11 @@ mod tests {
     }
 
     fn entry(names: &str, key: &[u8]) -> String {
-        format!("{names} {} {} a comment\n", algorithm(key).unwrap(), base64::encode(key))
+        format!(
+            "{names} {} {} a comment\n",
+            algorithm(key).unwrap(),
+            base64::encode(key)
+        )
     }
 
     fn verdict(text: &str, port: u16) -> Verdict {
@@ -173,10 +205,18 @@ mod tests {
     #[test]
     fn a_key_is_found_by_name_list_and_wildcard() {
         for names in ["10.0.0.7", "other,10.0.0.7", "10.0.0.*", "10.0.?.7"] {
-            assert_eq!(verdict(&entry(names, &ours()), 22), Verdict::Known, "{names}");
+            assert_eq!(
+                verdict(&entry(names, &ours()), 22),
+                Verdict::Known,
+                "{names}"
+            );
         }
         for names in ["10.0.0.70", "10.0.0.*,!10.0.0.7", "#10.0.0.7"] {
-            assert_eq!(verdict(&entry(names, &ours()), 22), Verdict::Unknown, "{names}");
+            assert_eq!(
+                verdict(&entry(names, &ours()), 22),
+                Verdict::Unknown,
+                "{names}"
+            );
         }
     }
 
@@ -184,7 +224,10 @@ mod tests {
     fn a_changed_key_names_every_old_one_with_its_line() {
         let other = key("ssh-ed25519", "other");
         let text = format!("# a comment\n\nbroken\n{}", entry(HOST, &other));
-        let old = vec![OldKey { line: 4, key: other.clone() }];
+        let old = vec![OldKey {
+            line: 4,
+            key: other.clone(),
+        }];
         assert_eq!(verdict(&text, 22), Verdict::Changed(old));
         let both = format!("{text}{}", entry(HOST, &ours()));
         assert_eq!(verdict(&both, 22), Verdict::Known);
@@ -221,15 +264,25 @@ mod tests {
     #[test]
     fn the_kinds_of_known_keys_are_listed() {
         let text = entry(HOST, &key("ssh-rsa", "r")) + &entry("10.0.0.8", &ours());
-        assert_eq!(known_algorithms(&text, HOST.parse().unwrap(), 22), ["ssh-rsa"]);
+        assert_eq!(
+            known_algorithms(&text, HOST.parse().unwrap(), 22),
+            ["ssh-rsa"]
+        );
     }
 
     #[test]
     fn a_line_has_the_form_of_openssh() {
         let address: IpAddr = HOST.parse().unwrap();
         let line = line_of(address, 2222, &ours()).unwrap();
-        assert!(line.starts_with("[10.0.0.7]:2222 ssh-ed25519 AAAA"), "{line}");
-        assert!(line_of(address, 22, &ours()).unwrap().starts_with("10.0.0.7 ssh-ed25519 "));
+        assert!(
+            line.starts_with("[10.0.0.7]:2222 ssh-ed25519 AAAA"),
+            "{line}"
+        );
+        assert!(
+            line_of(address, 22, &ours())
+                .unwrap()
+                .starts_with("10.0.0.7 ssh-ed25519 ")
+        );
         assert_eq!(line_of(address, 22, b"\0\0\0\xffnot"), None);
     }
 

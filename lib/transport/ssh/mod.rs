@@ -74,7 +74,9 @@ impl Transport for SshTransport {
         wire.give_to(&mut session)?;
         host_key::prefer_known_keys(&session, host)?;
         session.set_timeout(millis(self.timeout));
-        session.handshake().map_err(|error| wire.handshake_error(host, &error))?;
+        session
+            .handshake()
+            .map_err(|error| wire.handshake_error(host, &error))?;
         host_key::check(&session, host)?;
         self.credentials.log_in(&session, host)?;
         session.set_keepalive(true, QUIET.as_secs() as u32);
@@ -86,7 +88,13 @@ impl Transport for SshTransport {
         };
         let sudo_password = sudo_password.filter(|_| rights == Rights::SudoWithPassword);
         let command = protocol::command(rights);
-        Ok(Box::new(SshConnection { session, wire, command, sudo_password, root: self.root.clone() }))
+        Ok(Box::new(SshConnection {
+            session,
+            wire,
+            command,
+            sudo_password,
+            root: self.root.clone(),
+        }))
     }
 }
 
@@ -117,7 +125,12 @@ impl SshConnection {
             self.wire.shut_down(Shutdown::Both);
             protocol::lost(&error.into())
         })?;
-        let loader = Loader { channel, session: self.session.clone(), wire: &self.wire, broken: false };
+        let loader = Loader {
+            channel,
+            session: self.session.clone(),
+            wire: &self.wire,
+            broken: false,
+        };
         Exchange::open(loader, self.sudo_password.as_deref(), request, blobs)
     }
 }
@@ -219,7 +232,10 @@ impl Drop for Loader<'_> {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
 }
 
 fn millis(duration: Duration) -> u32 {

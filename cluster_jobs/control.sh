@@ -1,4 +1,3 @@
-
 {% if stops %}{% for unit in units_reversed %}systemctl stop {{ unit }}
 {% endfor %}{% for service in services_reversed %}paas {{ service }} stop
 {% endfor %}{% endif %}{% if starts %}{% for service in services %}paas {{ service }} start

@@ -1,4 +1,3 @@
-
 # Looks once whether everything answers; prints the first thing that doesn't.
 check_health() {
 	:

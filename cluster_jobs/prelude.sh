@@ -8,6 +8,7 @@ export PATH LC_ALL
 umask 022
 PAAS_USER={{ paas_user }}
 PAAS_HOME={{ paas_home }}
+OWN_ADDRESS={{ own_address }}
 RELEASE=$PAAS_HOME/paas-release.git
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
@@ -139,21 +140,29 @@ protect() {
 }
 
 # A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
+# A service may listen on the host's own address, on the loopback address, or on all.
 tcp_answers() {
-	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	if timeout 5 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"' bash "$1" 2>/dev/null; then return 0; fi
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		if timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$1" 2>/dev/null; then
+			return 0
+		fi
+	done
 	log "nothing answers on port $1"
 	return 1
 }
 
 # http_answers PORT PATH: GET gets a 2xx status.
 http_answers() {
-	# shellcheck disable=SC2016 # bash, not this shell, expands these
-	said=$(timeout 10 bash -c '
-		exec 3<>"/dev/tcp/127.0.0.1/$1" || exit
-		printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$2" >&3
-		cat <&3
-	' bash "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		said=$(timeout 10 bash -c '
+			exec 3<>"/dev/tcp/$1/$2" || exit
+			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
+			cat <&3
+		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		if [ -n "$said" ]; then break; fi
+	done
 	case $said in
 	'HTTP/1.'[01]' 2'*) return 0 ;;
 	'') log "nothing answers http on port $1" ;;

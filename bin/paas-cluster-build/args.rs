@@ -35,8 +35,12 @@ pub struct Cli {
 pub struct Common {
     /// The cluster file.
     #[arg(
-        short, long, global = true, value_name = "FILE",
-        default_value = "config/cluster.yml", env = "PAAS_CLUSTER_FILE"
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "config/cluster.yml",
+        env = "PAAS_CLUSTER_FILE"
     )]
     pub config: PathBuf,
     /// Where runs are kept [default: $XDG_STATE_HOME/paas-cluster-build].

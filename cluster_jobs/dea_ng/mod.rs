@@ -26,7 +26,10 @@ pub fn job() -> Box<dyn Job> {
             .provides("directory server", 34567)
             .after("warden")
             .after("directory_server")
-            .check(Check::Http { port: 8084, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8084,
+                path: "/health".to_owned(),
+            }),
     )
 }
 

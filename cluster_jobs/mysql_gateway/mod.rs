@@ -18,14 +18,20 @@ struct Script {
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
-    let template = ("mysql_gateway/mysql_gateway.sh", include_str!("mysql_gateway.sh"));
+    let template = (
+        "mysql_gateway/mysql_gateway.sh",
+        include_str!("mysql_gateway.sh"),
+    );
     Box::new(
         ReleaseJob::new::<Script>("mysql_gateway", template, collect)
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")
             .provides("http", 8085)
-            .check(Check::Http { port: 8085, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8085,
+                path: "/health".to_owned(),
+            }),
     )
 }
 

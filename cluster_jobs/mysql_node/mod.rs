@@ -25,7 +25,10 @@ pub fn job() -> Box<dyn Job> {
             .needs("uaa", "its control script waits for it")
             .provides("health", 8086)
             .provides("mysql", 3306)
-            .check(Check::Http { port: 8086, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8086,
+                path: "/health".to_owned(),
+            }),
     )
 }
 

@@ -22,7 +22,7 @@ pub fn job() -> Box<dyn Job> {
         ReleaseJob::new::<Script>("postgres", template, collect)
             .provides("sql", 5432)
             .secret(super::POSTGRES_PASSWORD, "postgres")
-            .check(Check::Tcp(5432))
+            .check(Check::Tcp(5432)),
     )
 }
 

@@ -22,7 +22,10 @@ pub fn job() -> Box<dyn Job> {
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)
-            .check(Check::Http { port: 8082, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8082,
+                path: "/health".to_owned(),
+            }),
     )
 }
 

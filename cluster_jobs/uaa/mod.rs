@@ -26,7 +26,10 @@ pub fn job() -> Box<dyn Job> {
             .needs("postgres", "the users and clients")
             .provides("http", 8080)
             .secret(super::POSTGRES_PASSWORD, "postgres")
-            .check(Check::Http { port: 8080, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8080,
+                path: "/health".to_owned(),
+            }),
     )
 }
 

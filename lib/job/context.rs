@@ -27,7 +27,8 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Begins a job's values with those that every script has: the login user and its home.
+    /// Begins a job's values with those that every script has: the login user, its home,
+    /// and the host's own address.
     pub fn base_values(&self) -> Values {
         let mut values = Values::new();
         let user = self.user();
@@ -36,6 +37,7 @@ impl<'a> Context<'a> {
             Some((home, place)) => values.set_from("paas_home", home, *place),
             None => values.set("paas_home", home_of(self.cluster, user)),
         }
+        values.set_from("own_address", self.instance.address, self.instance.place);
         values
     }
 
@@ -81,7 +83,10 @@ impl<'a> Context<'a> {
     /// The run doesn't know it.
     pub fn set_secret(&self, values: &mut Values, name: &str) -> Result<(), JobError> {
         let secret = self.secrets.get(name).ok_or_else(|| {
-            JobError::new(format!("{} needs the secret {name}, which is not known", self.component.name))
+            JobError::new(format!(
+                "{} needs the secret {name}, which is not known",
+                self.component.name
+            ))
         })?;
         values.set_secret(name, secret.expose_secret());
         Ok(())
@@ -89,12 +94,18 @@ impl<'a> Context<'a> {
 
     /// Finds a variable: the instance's, else the component's, else the cluster's.
     pub fn var(&self, name: &str) -> Option<&'a (Value, Place)> {
-        let layers = [&self.instance.vars, &self.component.vars, &self.cluster.vars];
+        let layers = [
+            &self.instance.vars,
+            &self.component.vars,
+            &self.cluster.vars,
+        ];
         layers.into_iter().find_map(|layer| layer.get(name))
     }
 
     fn user(&self) -> &'a str {
-        self.cluster.host(self.instance.address).map_or("paas", |host| &host.ssh.user)
+        self.cluster
+            .host(self.instance.address)
+            .map_or("paas", |host| &host.ssh.user)
     }
 }
 

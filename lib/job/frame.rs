@@ -14,6 +14,7 @@ use crate::script::Values;
 struct Prelude {
     paas_user: String,
     paas_home: String,
+    own_address: String,
 }
 
 /// `cluster_jobs/health.sh`: the job's `check_health`, and what to show when it doesn't come up.
@@ -55,21 +56,28 @@ pub(super) fn assemble(
     part: impl FnOnce() -> Result<String, JobError>,
 ) -> Result<String, JobError> {
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
-    let mut script = prelude.render().map_err(as_error)?;
-    script.push_str(&health_part(health).render().map_err(as_error)?);
+    let mut pieces = vec![
+        prelude.render().map_err(as_error)?,
+        health_part(health).render().map_err(as_error)?,
+    ];
     match action {
-        Action::Deploy => script.push_str(&part()?),
-        Action::Start => script.push_str(&control(health, true, false)?),
-        Action::Stop => script.push_str(&control(health, false, true)?),
-        Action::Restart => script.push_str(&control(health, true, true)?),
+        Action::Deploy => pieces.push(part()?),
+        Action::Start => pieces.push(control(health, true, false)?),
+        Action::Stop => pieces.push(control(health, false, true)?),
+        Action::Restart => pieces.push(control(health, true, true)?),
         Action::Health => {}
     }
-    script.push_str(match action {
-        Action::Deploy | Action::Start | Action::Restart => "\nwait_healthy\n",
-        Action::Health => "\ncheck_health\n",
-        Action::Stop => "",
-    });
-    Ok(script)
+    match action {
+        Action::Deploy | Action::Start | Action::Restart => pieces.push("wait_healthy".to_owned()),
+        Action::Health => pieces.push("check_health".to_owned()),
+        Action::Stop => {}
+    }
+    // Both engines drop the newline at a template's end.
+    let pieces: Vec<&str> = pieces
+        .iter()
+        .map(|piece| piece.trim_end_matches('\n'))
+        .collect();
+    Ok(pieces.join("\n\n") + "\n")
 }
 
 fn health_part(health: &Health) -> HealthPart<'_> {

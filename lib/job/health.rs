@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Check {
-    /// Something listens on this TCP port of the loopback address.
+    /// Something listens on this TCP port of the host's address or of the loopback address.
     Tcp(u16),
-    /// `GET path` on this port of the loopback address answers with a 2xx status.
+    /// `GET path` on this port of the host's or the loopback address answers with a 2xx status.
     Http {
         /// The port.
         port: u16,

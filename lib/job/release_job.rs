@@ -9,8 +9,8 @@ use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
 use crate::model::{JobFacts, Need, Port};
 use crate::script::Values;
 
-/// How long a service may take to come up, in seconds; postgres and mysql make their data first.
-const START_TIMEOUT: u32 = 180;
+/// How long a service may take to come up after the release says that it started, in seconds.
+const START_TIMEOUT: u32 = 90;
 
 type Collect = fn(&Context<'_>, &mut Values) -> Result<(), JobError>;
 type Render = fn(&Values) -> Result<String, JobError>;
@@ -55,13 +55,19 @@ impl ReleaseJob {
 
     /// Adds a job that must be in the cluster, and what for.
     pub fn needs(mut self, job: &str, why: &str) -> Self {
-        self.facts.needs.push(Need { job: job.to_owned(), why: why.to_owned() });
+        self.facts.needs.push(Need {
+            job: job.to_owned(),
+            why: why.to_owned(),
+        });
         self
     }
 
     /// Adds a port that it listens on.
     pub fn provides(mut self, name: &str, number: u16) -> Self {
-        self.facts.provides.push(Port { name: name.to_owned(), number });
+        self.facts.provides.push(Port {
+            name: name.to_owned(),
+            number,
+        });
         self
     }
 
@@ -73,14 +79,21 @@ impl ReleaseJob {
 
     /// Adds a component of the release that is started before the job's own.
     pub fn after(mut self, service: &str) -> Self {
-        self.health.services.insert(self.health.services.len() - 1, service.to_owned());
-        self.health.logs.push(format!("build_dir/log/{service}.log"));
+        self.health
+            .services
+            .insert(self.health.services.len() - 1, service.to_owned());
+        self.health
+            .logs
+            .push(format!("build_dir/log/{service}.log"));
         self
     }
 
     /// Adds a secret that its script holds.
     pub fn secret(mut self, name: &str, kept_by: &str) -> Self {
-        self.secrets.push(SecretNeed { name: name.to_owned(), kept_by: kept_by.to_owned() });
+        self.secrets.push(SecretNeed {
+            name: name.to_owned(),
+            kept_by: kept_by.to_owned(),
+        });
         self
     }
 }

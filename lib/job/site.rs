@@ -28,7 +28,10 @@ pub struct SiteJobError {
 
 impl SiteJobError {
     pub(super) fn new(path: PathBuf, message: impl Into<String>) -> SiteJobError {
-        SiteJobError { path, message: message.into() }
+        SiteJobError {
+            path,
+            message: message.into(),
+        }
     }
 }
 
@@ -109,7 +112,10 @@ pub(super) fn read_all(folder: &Path) -> (Vec<SiteJob>, Vec<SiteJobError>) {
             .collect(),
         Err(error) => {
             let message = format!("jobs_dir can't be read: {error}");
-            return (Vec::new(), vec![SiteJobError::new(folder.to_owned(), message)]);
+            return (
+                Vec::new(),
+                vec![SiteJobError::new(folder.to_owned(), message)],
+            );
         }
     };
     folders.sort();
@@ -125,7 +131,10 @@ pub(super) fn read_all(folder: &Path) -> (Vec<SiteJob>, Vec<SiteJobError>) {
 }
 
 fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_name) {
         let message = "a job's folder is named with a-z, 0-9 and _, a letter first";
@@ -149,8 +158,14 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
         }
     }
     let template_path = folder.join(format!("{name}.sh"));
-    let needs = file.needs.into_iter().map(|need| Need { job: need.job, why: need.why });
-    let provides = file.provides.into_iter().map(|p| Port { name: p.name, number: p.port });
+    let needs = file.needs.into_iter().map(|need| Need {
+        job: need.job,
+        why: need.why,
+    });
+    let provides = file.provides.into_iter().map(|p| Port {
+        name: p.name,
+        number: p.port,
+    });
     Ok(SiteJob {
         facts: JobFacts {
             name: name.to_owned(),

@@ -11,7 +11,11 @@ use crate::cluster_file::{At, ClusterFile, HostEntry, Place, Problem, Server, su
 /// The step name of the bootstrap, which no component may take.
 const RESERVED: [&str; 3] = ["bootstrap", "probe", "exec"];
 /// The keys on top and the jobs whose hosts they repeat.
-const TOP: [(&str, &str); 3] = [("nats", "nats"), ("uaa", "uaa"), ("cc", "cloud_controller_ng")];
+const TOP: [(&str, &str); 3] = [
+    ("nats", "nats"),
+    ("uaa", "uaa"),
+    ("cc", "cloud_controller_ng"),
+];
 
 /// Lists everything that doesn't fit.
 pub(super) fn check(file: &ClusterFile, jobs: &[JobFacts]) -> Vec<Problem> {
@@ -62,14 +66,20 @@ fn components_and_servers(file: &ClusterFile, problems: &mut Vec<Problem>) {
             );
         }
         if RESERVED.contains(&value) {
-            problems.push(at(name, format!("`{value}` is a name of the tool's own steps")));
+            problems.push(at(
+                name,
+                format!("`{value}` is a name of the tool's own steps"),
+            ));
         }
         if server(file, value).is_none() {
             let known = file.server.iter().map(|server| server.name.value.as_str());
             problems.push(
-                at(name, format!("the component `{value}` has no block under `server`"))
-                    .expected(format!("`server.{value}.ip` with its addresses"))
-                    .maybe_help(suggest(value, known)),
+                at(
+                    name,
+                    format!("the component `{value}` has no block under `server`"),
+                )
+                .expected(format!("`server.{value}.ip` with its addresses"))
+                .maybe_help(suggest(value, known)),
             );
         }
     }
@@ -78,9 +88,12 @@ fn components_and_servers(file: &ClusterFile, problems: &mut Vec<Problem>) {
         if !file.components.iter().any(|name| name.value == value) {
             let known = file.components.iter().map(|name| name.value.as_str());
             problems.push(
-                at(&server.name, format!("`{value}` isn't listed in `components`"))
-                    .expected("a listed component, or the block removed")
-                    .maybe_help(suggest(value, known)),
+                at(
+                    &server.name,
+                    format!("`{value}` isn't listed in `components`"),
+                )
+                .expected("a listed component, or the block removed")
+                .maybe_help(suggest(value, known)),
             );
         }
         if server.hosts.is_empty() && !server.hosts_incomplete {
@@ -97,8 +110,11 @@ fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>)
             let value = job.value.as_str();
             if let Some(earlier) = first.insert(value, job.place) {
                 problems.push(
-                    at(job, format!("the job `{value}` is listed twice in one component"))
-                        .also(earlier, "it stands here first"),
+                    at(
+                        job,
+                        format!("the job `{value}` is listed twice in one component"),
+                    )
+                    .also(earlier, "it stands here first"),
                 );
             }
             if known().any(|name| name == value) {
@@ -120,7 +136,10 @@ fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>)
 /// The place in the order of deployment at which each job is done first.
 fn positions(file: &ClusterFile) -> BTreeMap<&str, usize> {
     let mut positions = BTreeMap::new();
-    let ordered = file.components.iter().filter_map(|name| server(file, &name.value));
+    let ordered = file
+        .components
+        .iter()
+        .filter_map(|name| server(file, &name.value));
     for (position, job) in ordered.flat_map(jobs_of).enumerate() {
         positions.entry(job.value.as_str()).or_insert(position);
     }
@@ -130,15 +149,22 @@ fn positions(file: &ClusterFile) -> BTreeMap<&str, usize> {
 fn needs(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
     let positions = positions(file);
     for name in &file.components {
-        let Some(server) = server(file, &name.value) else { continue };
+        let Some(server) = server(file, &name.value) else {
+            continue;
+        };
         for job in jobs_of(server) {
-            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else { continue };
+            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else {
+                continue;
+            };
             for need in &facts.needs {
                 let (job, needed, why) = (&job.value, &need.job, &need.why);
                 match positions.get(needed.as_str()) {
                     None => problems.push(
-                        at(name, format!("`{job}` needs `{needed}`, which no component runs"))
-                            .expected(format!("a component with the job `{needed}`: {why}")),
+                        at(
+                            name,
+                            format!("`{job}` needs `{needed}`, which no component runs"),
+                        )
+                        .expected(format!("a component with the job `{needed}`: {why}")),
                     ),
                     Some(position) if *position > positions[job.as_str()] => problems.push(
                         at(name, format!("`{job}` needs `{needed}`, which comes later"))
@@ -154,19 +180,30 @@ fn needs(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
 fn top_level(file: &ClusterFile, problems: &mut Vec<Problem>) {
     for ((key, job), given) in TOP.into_iter().zip([&file.nats, &file.uaa, &file.cc]) {
         let Some(given) = given else { continue };
-        let runs_it =
-            |server: &&Server| jobs_of(server).iter().any(|runs| runs.value == job);
-        let entries: Vec<&HostEntry> =
-            file.server.iter().filter(runs_it).flat_map(|server| &server.hosts).collect();
+        let runs_it = |server: &&Server| jobs_of(server).iter().any(|runs| runs.value == job);
+        let entries: Vec<&HostEntry> = file
+            .server
+            .iter()
+            .filter(runs_it)
+            .flat_map(|server| &server.hosts)
+            .collect();
         // Without an entry another problem has been told already, or the job isn't there at all.
-        let Some(first) = entries.first() else { continue };
+        let Some(first) = entries.first() else {
+            continue;
+        };
         if entries.iter().any(|entry| entry.ip.value == given.value) {
             continue;
         }
         problems.push(
-            at(given, format!("`{key}` is {}, but {job} runs on {}", given.value, first.ip.value))
-                .expected(format!("{}, or `{key}` left out", first.ip.value))
-                .also(first.ip.place, format!("{job} is here")),
+            at(
+                given,
+                format!(
+                    "`{key}` is {}, but {job} runs on {}",
+                    given.value, first.ip.value
+                ),
+            )
+            .expected(format!("{}, or `{key}` left out", first.ip.value))
+            .also(first.ip.place, format!("{job} is here")),
         );
     }
 }
@@ -179,8 +216,11 @@ fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
             let address = entry.ip.value;
             if let Some(earlier) = addresses.insert(address, entry.ip.place) {
                 problems.push(
-                    at(&entry.ip, format!("{address} serves `{}` twice", server.name.value))
-                        .also(earlier, "it stands here first"),
+                    at(
+                        &entry.ip,
+                        format!("{address} serves `{}` twice", server.name.value),
+                    )
+                    .also(earlier, "it stands here first"),
                 );
             }
             let (index, place, len) = match &entry.index {
@@ -188,7 +228,10 @@ fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
                 None => (position, entry.ip.place, entry.ip.len),
             };
             if let Some(earlier) = indices.insert(index, place) {
-                let message = format!("two hosts of `{}` have the index {index}", server.name.value);
+                let message = format!(
+                    "two hosts of `{}` have the index {index}",
+                    server.name.value
+                );
                 problems.push(
                     Problem::new(place, len, message)
                         .also(earlier, "the other one is here")
@@ -204,7 +247,9 @@ fn ports(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
     let mut taken: HashMap<(IpAddr, u16), (String, Place)> = HashMap::new();
     for (server, entry) in used_entries(file) {
         for job in jobs_of(server) {
-            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else { continue };
+            let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else {
+                continue;
+            };
             for port in &facts.provides {
                 let here = (facts.name.clone(), entry.ip.place);
                 match taken.insert((entry.ip.value, port.number), here) {
@@ -236,21 +281,30 @@ fn logins(file: &ClusterFile, problems: &mut Vec<Problem>) {
             .or_insert_with(|| (settings.clone(), entry.ip.place));
         if known.0 != settings {
             problems.push(
-                at(&entry.ip, format!("{} has two different `ssh` settings", entry.ip.value))
-                    .also(known.1, "the other one applies here")
-                    .help("set `ssh` for all hosts, or alike wherever the host is named"),
+                at(
+                    &entry.ip,
+                    format!("{} has two different `ssh` settings", entry.ip.value),
+                )
+                .also(known.1, "the other one applies here")
+                .help("set `ssh` for all hosts, or alike wherever the host is named"),
             );
         }
     }
 }
 
 fn rollouts(file: &ClusterFile, problems: &mut Vec<Problem>) {
-    let servers = file.server.iter().map(|server| (&server.rollout, Some(server)));
+    let servers = file
+        .server
+        .iter()
+        .map(|server| (&server.rollout, Some(server)));
     for (rollout, server) in servers.chain([(&file.rollout, None)]) {
         if let Some(zero) = rollout.max_in_flight.as_ref().filter(|at| at.value == 0) {
             problems.push(
-                at(zero, "`max_in_flight: 0` would never start anything".to_owned())
-                    .expected("at least 1"),
+                at(
+                    zero,
+                    "`max_in_flight: 0` would never start anything".to_owned(),
+                )
+                .expected("at least 1"),
             );
         }
         let Some(server) = server else { continue };

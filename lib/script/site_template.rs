@@ -1,6 +1,5 @@
 //! Templates that a site keeps on disk: minijinja with the same quoting as the built-in ones.
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
@@ -13,9 +12,6 @@ use super::{Values, shell_word};
 pub fn render_site_template(name: &str, template: &str, values: &Values) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-    environment.set_syntax(syntax.expect("the default delimiters are valid"));
-    
     environment.set_formatter(|out, _, value| {
         let word = match value.kind() {
             ValueKind::String => shell_word(value.as_str().unwrap_or_default()),

@@ -49,7 +49,7 @@ not_root() {
 }
 
 need_program() {
-	if ! command -v "$1" >/dev/null; then fail "$1 is missing (Debian's package $2)"; fi
+	if ! command -v "$1" >/dev/null; then fail "$1 is missing (package $2)"; fi
 }
 
 check_name() {

@@ -218,6 +218,9 @@ fn holder_line(step: &Step, run: &RunIdentity) -> String {
 
 /// Puts another run's holder line into words; a line that isn't one of ours is shown as it is.
 fn describe_holder(line: &str) -> String {
+    if line.trim().is_empty() {
+        return "another program holds the lock of the host and left no name".to_owned();
+    }
     let Ok(holder) = serde_json::from_str::<serde_json::Value>(line) else {
         return TextFilter::new(&[])
             .push(format!("{line}\n").as_bytes())

@@ -146,8 +146,14 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
     };
     let file_path = folder.join("job.yml");
     let options = serde_saphyr::options! { strict_booleans: true };
-    let file: JobFile = serde_saphyr::from_str_with_options(&text(&file_path)?, options)
-        .map_err(|error| SiteJobError::new(file_path.clone(), error.to_string()))?;
+    let file: JobFile =
+        serde_saphyr::from_str_with_options(&text(&file_path)?, options).map_err(|error| {
+            // The parser's advice to programmers is none to the job's author.
+            let said = error
+                .to_string()
+                .replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+            SiteJobError::new(file_path.clone(), said.trim_start_matches("error: "))
+        })?;
     for (value, entry) in &file.values {
         if entry.sources() != 1 {
             let message = format!(

@@ -39,7 +39,7 @@ as_user() {
 # apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
 # upgrade, for example), but not for the lock of the package lists.
 apt() {
-	apt-get -q -y -o DPkg::Lock::Timeout=900 "$@"
+	apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
 }
 
 update_lists() {

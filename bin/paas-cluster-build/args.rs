@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use paas_cluster_build::cluster_file;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +29,13 @@ pub struct Cli {
     /// Without a subcommand: the build to run.
     #[command(flatten)]
     pub build: BuildArgs,
+}
+
+/// Finds the subcommand that a word was probably meant to be.
+pub fn nearest_command(word: &str) -> Option<String> {
+    let cli = Cli::command();
+    let names = cli.get_subcommands().map(|command| command.get_name());
+    cluster_file::nearest(word, names).map(str::to_owned)
 }
 
 /// Options that every subcommand takes.

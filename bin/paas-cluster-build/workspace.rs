@@ -64,9 +64,15 @@ impl Workspace {
 
     /// Narrows the cluster to components and `--limit`s.
     pub fn select(&self, components: &[String], limits: &[String]) -> Result<Selection, Failure> {
-        self.cluster
-            .select(components, limits)
-            .map_err(Failure::usage)
+        self.cluster.select(components, limits).map_err(|unknown| {
+            // A single word may be a misspelt subcommand as well.
+            let command = components
+                .iter()
+                .find_map(|word| crate::args::nearest_command(word));
+            let help =
+                command.map(|name| format!("\nhelp: the subcommand `{name}` has a similar name"));
+            Failure::usage(format!("{unknown}{}", help.unwrap_or_default()))
+        })
     }
 
     /// Says which components need a release when there's none.

@@ -98,7 +98,7 @@ impl Link for LocalConnection {
 }
 
 /// A local shell that runs the loader, on one socket for both directions, as sshd has it.
-struct Shell {
+pub(super) struct Shell {
     child: Child,
     socket: UnixStream,
 }
@@ -156,6 +156,7 @@ impl Drop for Shell {
 
 #[cfg(test)]
 mod tests {
+    use super::super::QueryOutput;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;

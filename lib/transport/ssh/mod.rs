@@ -97,7 +97,7 @@ impl Transport for SshTransport {
 }
 
 /// A logged-in host.
-struct SshConnection {
+pub(in crate::transport) struct SshConnection {
     session: Session,
     wire: Wire,
     /// The one command that every request runs.
@@ -149,7 +149,7 @@ impl Link for SshConnection {
 
 /// The loader's channel. A read that has waited for a while asks the server for a sign of life and
 /// goes on: a silent step is no lost connection, and a lost one is found by TCP_USER_TIMEOUT.
-struct Loader<'a> {
+pub(in crate::transport) struct Loader<'a> {
     channel: Channel,
     session: Session,
     wire: &'a Wire,

@@ -137,6 +137,7 @@ fn misuse(template: &str) -> Option<String> {
     let marked = tag.replace_all(&marked, "");
     let (mut quote, mut heredoc): (Option<char>, Option<String>) = (None, None);
     let here = Regex::new(r#"<<-?\s*['"]?([A-Za-z_]+)['"]?"#).unwrap();
+    let arithmetic = Regex::new("\\$\\(\\([^)]*\u{1}").unwrap();
     for (number, line) in marked.lines().enumerate() {
         let at = |what: &str| Some(format!("line {}: a value {what}", number + 1));
         if let Some(end) = &heredoc {
@@ -175,7 +176,6 @@ fn misuse(template: &str) -> Option<String> {
         {
             heredoc = Some(found[1].to_owned());
         }
-        let arithmetic = Regex::new("\\$\\(\\([^)]*\u{1}").unwrap();
         if arithmetic.is_match(line) {
             return at("in arithmetic");
         }

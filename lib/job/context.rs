@@ -33,9 +33,10 @@ impl<'a> Context<'a> {
         let mut values = Values::new();
         let user = self.user();
         values.set("paas_user", user);
-        match self.var("paas_home") {
-            Some((home, place)) => values.set_from("paas_home", home, *place),
-            None => values.set("paas_home", home_of(self.cluster, user)),
+        let home = home_of(self.cluster, user);
+        match self.cluster.vars.get("paas_home") {
+            Some((_, place)) => values.set_from("paas_home", home, *place),
+            None => values.set("paas_home", home),
         }
         values.set_from("own_address", self.instance.address, self.instance.place);
         values

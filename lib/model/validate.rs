@@ -127,9 +127,6 @@ fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>)
             });
             problems.push(at(job, format!("there is no job `{value}`")).help(help));
         }
-        if server.jobs.as_ref().is_some_and(Vec::is_empty) {
-            problems.push(at(&server.name, "`jobs` is empty".to_owned()));
-        }
     }
 }
 
@@ -244,28 +241,42 @@ fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
 
 /// Two services can't listen on one port of a host.
 fn ports(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
-    let mut taken: HashMap<(IpAddr, u16), (String, Place)> = HashMap::new();
+    /// Who listens: a job of a component, put on the host at this place.
+    struct Listener<'a> {
+        component: &'a str,
+        job: &'a str,
+        place: Place,
+    }
+    let mut taken: HashMap<(IpAddr, u16), Listener<'_>> = HashMap::new();
     for (server, entry) in used_entries(file) {
+        let address = entry.ip.value;
         for job in jobs_of(server) {
             let Some(facts) = jobs.iter().find(|facts| facts.name == job.value) else {
                 continue;
             };
             for port in &facts.provides {
-                let here = (facts.name.clone(), entry.ip.place);
-                match taken.insert((entry.ip.value, port.number), here) {
-                    Some((other, place)) if other != facts.name => problems.push(
-                        at(
-                            &entry.ip,
-                            format!(
-                                "`{}` and `{other}` both listen on port {} of {}",
-                                facts.name, port.number, entry.ip.value
-                            ),
-                        )
-                        .also(place, format!("`{other}` is put there here"))
-                        .help("put one of them on another host"),
-                    ),
-                    _ => {}
+                let listener = Listener {
+                    component: &server.name.value,
+                    job: &facts.name,
+                    place: entry.ip.place,
+                };
+                let Some(other) = taken.get(&(address, port.number)) else {
+                    taken.insert((address, port.number), listener);
+                    continue;
+                };
+                // An address or a job that is listed twice has been told already.
+                if (other.component, other.job) == (listener.component, listener.job) {
+                    continue;
                 }
+                let message = format!(
+                    "`{}` of `{}` and `{}` of `{}` both listen on port {} of {address}",
+                    listener.job, listener.component, other.job, other.component, port.number
+                );
+                problems.push(
+                    at(&entry.ip, message)
+                        .also(other.place, format!("`{}` is put there here", other.job))
+                        .help("put one of them on another host"),
+                );
             }
         }
     }
@@ -293,24 +304,14 @@ fn logins(file: &ClusterFile, problems: &mut Vec<Problem>) {
 }
 
 fn rollouts(file: &ClusterFile, problems: &mut Vec<Problem>) {
-    let servers = file
-        .server
-        .iter()
-        .map(|server| (&server.rollout, Some(server)));
-    for (rollout, server) in servers.chain([(&file.rollout, None)]) {
-        if let Some(zero) = rollout.max_in_flight.as_ref().filter(|at| at.value == 0) {
-            problems.push(
-                at(
-                    zero,
-                    "`max_in_flight: 0` would never start anything".to_owned(),
-                )
-                .expected("at least 1"),
-            );
-        }
-        let Some(server) = server else { continue };
+    for server in &file.server {
         let hosts = server.hosts.len();
-        if let Some(many) = rollout.canaries.as_ref().filter(|at| at.value > hosts) {
-            let message = format!("{} canaries of {hosts} hosts", many.value);
+        let canaries = server.rollout.canaries.as_ref();
+        if let Some(many) = canaries.filter(|at| at.value > hosts) {
+            let message = format!(
+                "there are more canaries ({}) than hosts ({hosts})",
+                many.value
+            );
             problems.push(at(many, message).expected(format!("at most {hosts}")));
         }
     }

@@ -1,6 +1,8 @@
 //! Whole clusters on real machines: the lab boots them from nothing, the binary builds them. Needs
 //! root and what `lab up` asks for; counted as skipped elsewhere.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::skip;
 use paas_cluster_build::lab::requirements;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -115,19 +118,6 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         let _ = self.run(&["lab", "down"]);
-    }
-}
-
-/// Notes a test that can't run here, for bin/test to count.
-fn skip(reason: &str) {
-    eprintln!("SKIPPED {reason}");
-    if let Some(path) = std::env::var_os("PAAS_TEST_SKIPS") {
-        let mut file = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .unwrap();
-        writeln!(file, "{reason}").unwrap();
     }
 }
 

@@ -142,6 +142,89 @@ fn an_unchanged_file_is_untouched_and_a_changed_one_keeps_its_mode() {
 }
 
 #[test]
+fn a_setting_is_found_past_template_code_and_lists() {
+    // Code at the line's beginning ends no mapping; keys below an item of a list are not the top's.
+    let text = "database:\n<% if true %>\n  host: 1\n<% end %>\nlist:\n- name: a\n  port: 2\nhost: 3\nport: 4\n";
+    assert_eq!(
+        edited(text, "set_setting FILE database.host X"),
+        text.replace("host: 1", "host: X")
+    );
+    assert_eq!(
+        edited(text, "set_setting FILE host X"),
+        text.replace("host: 3", "host: X")
+    );
+    assert_eq!(
+        edited(text, "set_setting FILE port X"),
+        text.replace("port: 4", "port: X")
+    );
+}
+
+#[test]
+fn what_cannot_be_set_safely_is_refused_and_nothing_changes() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("f.yml");
+    for (text, line, reason) in [
+        // The release reads the file as a template, so this value would become code there.
+        (
+            "k: 1\n",
+            "set_text FILE k '<%= `id` %>'",
+            "the release would run as code",
+        ),
+        (
+            "k: 1\n",
+            "set_text FILE k 'a\nj: 2'",
+            "a line break or control character",
+        ),
+        (
+            "k:\n  j: 1\n",
+            "set_text FILE k 2",
+            "more than a single value",
+        ),
+        (
+            "k: |\n  j\n\nl: 1\n",
+            "set_text FILE k 2",
+            "more than a single value",
+        ),
+        (
+            "k:\n# some\n- j\n",
+            "set_text FILE k 2",
+            "more than a single value",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let line = line.replace("FILE", file.to_str().unwrap());
+        let (ok, said) = run(home.path(), &line);
+        assert!(
+            !ok && said.contains(reason) && said.contains("f.yml"),
+            "{line}: {said}"
+        );
+        assert!(!said.contains("id"), "a refused value is shown: {said}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+}
+
+/// The file may hold a password: while it's written anew, nobody else can read it; and what a killed
+/// run has left doesn't get in the way.
+#[test]
+fn a_file_is_never_readable_while_it_is_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("f.yml");
+    fs::write(&file, "password: old\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let left = home.path().join("f.yml.new");
+    fs::write(&left, "of a killed run").unwrap();
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+    let looks = "chmod() { stat -c 'mode %a' \"$2\"; command chmod \"$@\"; }";
+    let line = format!("{looks}\nset_text {} password new", file.display());
+    let (ok, said) = run(home.path(), &line);
+    assert!(ok && said.contains("mode 600"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "password: 'new'\n");
+    assert!(!left.exists());
+}
+
+#[test]
 fn a_missing_key_or_file_is_named_and_nothing_changes() {
     let home = TempDir::new().unwrap();
     let file = home.path().join("f.yml");
@@ -269,6 +352,8 @@ fn hostile() -> impl Strategy<Value = String> {
         Just("\t"),
         Just("|"),
         Just("%s"),
+        Just("{a,b}"),
+        Just("\r"),
     ];
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }

@@ -291,12 +291,12 @@ config=$RELEASE/cloud_controller_ng/jobs/cloud_controller_ng.yml.erb
 protect "$config"
 set_setting "$config" message_bus_uri nats://10.1.59.160:4222
 set_setting "$config" index 0
-set_setting "$config" external_domain api.paas.local
+set_text "$config" external_domain api.paas.local
 set_setting "$config" uaa.url http://10.1.59.187:8080
 set_setting "$config" database.host 10.1.59.174
 set_setting "$config" database.port 5432
 set_setting "$config" database.name cloud_controller
-set_setting "$config" database.user root
+set_text "$config" database.user root
 set_text "$config" database.password a-secret-of-the-tests
 paas cloud_controller_ng start
 

@@ -295,7 +295,7 @@ config=$RELEASE/dea_ng/jobs/dea_ng.yml.erb
 
 set_setting "$config" nats_uri nats://10.1.59.160:4222
 set_setting "$config" index 1
-set_setting "$config" domain paas.local
+set_text "$config" domain paas.local
 paas warden start
 paas directory_server start
 paas dea_ng start

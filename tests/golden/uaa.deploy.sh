@@ -294,7 +294,7 @@ set_setting "$config" index 0
 set_setting "$config" database.host 10.1.59.174
 set_setting "$config" database.port 5432
 set_setting "$config" database.name uaa
-set_setting "$config" database.user root
+set_text "$config" database.user root
 set_text "$config" database.password a-secret-of-the-tests
 paas uaa start
 

@@ -9,6 +9,6 @@ set_setting "$config" uaa.url http://{{ uaa_ip }}:8080
 set_setting "$config" database.host {{ postgres_ip }}
 set_setting "$config" database.port 5432
 set_setting "$config" database.name cloud_controller
-set_setting "$config" database.user {{ postgres_role }}
+set_text "$config" database.user {{ postgres_role }}
 set_text "$config" database.password {{ postgres_password }}
 paas cloud_controller_ng start

@@ -31,6 +31,11 @@ paas() {
 	as_user "$RELEASE/bin/paas" "$@"
 }
 
+# need_file FILE: what is to be edited is there.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
 # content leaves FILE untouched.
 put_in_place() {
@@ -47,9 +52,15 @@ put_in_place() {
 # edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
 # KEY is a path such as database.host. Comments, order and everything else stay as they are.
 # STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
-edit_setting() {
-	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
-	new=$1.new.$$
+# A subshell, so that no variable of the caller's changes and the new file, which may hold a
+# password, is root's alone until it takes the old one's mode.
+edit_setting() (
+	need_file "$1"
+	# A value of several lines could not be found again as a whole.
+	case $3 in *[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;; esac
+	umask 077
+	new=$1.new
+	rm -f "$new"
 	status=0
 	SETTING_KEY=$2 SETTING_VALUE=$3 SETTING_STYLE=$4 awk '
 		function scalar(value) {
@@ -83,21 +94,16 @@ edit_setting() {
 			old = substr(rest, length(key) + 2)
 			sub(/^ */, "", old)
 			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
-			comment = match(old, /(^|[ ]+)#.*$/) ? substr(old, RSTART) : ""
-			sub(/^[ ]*/, " ", comment)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
 			if (comment == " ") comment = ""
 			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(ENVIRON["SETTING_VALUE"]), comment
 			done = 1
 		}
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
-	if [ "$status" -ne 0 ]; then
-		rm -f "$new"
-		if [ "$status" -eq 3 ]; then fail "$1 has no setting $2"; fi
-		fail "$1 could not be edited (is the disk full?)"
-	fi
-	put_in_place "$1" "$new"
-}
+	finish_edit "$1" "$new" "$status" "setting $2"
+)
 
 # set_setting FILE KEY VALUE: an address, number or URL.
 set_setting() {
@@ -109,10 +115,14 @@ set_text() {
 	edit_setting "$1" "$2" "$3" text
 }
 
-# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place.
-set_assignment() {
-	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
-	new=$1.new.$$
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place. A subshell,
+# as edit_setting is.
+set_assignment() (
+	need_file "$1"
+	case $3 in *[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;; esac
+	umask 077
+	new=$1.new
+	rm -f "$new"
 	status=0
 	SETTING_KEY=$2 SETTING_VALUE=$3 awk '
 		function word(value) {
@@ -120,21 +130,46 @@ set_assignment() {
 			gsub(quote, quote "\\" quote quote, value)
 			return quote value quote
 		}
-		BEGIN { quote = sprintf("%c", 39); start = ENVIRON["SETTING_KEY"] "="; done = 0 }
-		index($0, start) == 1 { print start word(ENVIRON["SETTING_VALUE"]); done = 1; next }
+		BEGIN {
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/ || rest ~ /^#/) exit 4
+			print start word(ENVIRON["SETTING_VALUE"]) rest
+			next
+		}
 		{ print }
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
-	if [ "$status" -ne 0 ]; then
-		rm -f "$new"
-		if [ "$status" -eq 3 ]; then fail "$1 has no line $2="; fi
-		fail "$1 could not be edited (is the disk full?)"
+	finish_edit "$1" "$new" "$status" "line $2="
+)
+
+# finish_edit FILE NEW STATUS WHAT: takes what awk wrote, or says why it could not.
+finish_edit() {
+	if [ "$3" -eq 0 ]; then
+		put_in_place "$1" "$2"
+		return 0
 	fi
-	put_in_place "$1" "$new"
+	rm -f "$2"
+	case $3 in
+	3) fail "$1 has no $4" ;;
+	4) fail "the $4 of $1 is more than one plain word; make it one" ;;
+	*) fail "$1 could not be edited (is the disk full?)" ;;
+	esac
 }
 
 # protect FILE: a file that holds a password is the login user's alone.
 protect() {
+	need_file "$1"
 	chmod 0600 "$1"
 	chown "$PAAS_USER" "$1"
 }

@@ -36,6 +36,13 @@ need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
 }
 
+# refuse_unfit FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_unfit() {
+	case $3 in
+	*[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;;
+	esac
+}
+
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
 # content leaves FILE untouched.
 put_in_place() {
@@ -56,8 +63,8 @@ put_in_place() {
 # password, is root's alone until it takes the old one's mode.
 edit_setting() (
 	need_file "$1"
-	# A value of several lines could not be found again as a whole.
-	case $3 in *[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;; esac
+	refuse_unfit "$1" "$2" "$3"
+	case $3 in *'<%'*) fail "$1: the value for $2 holds <%, which Ruby would run as code" ;; esac
 	umask 077
 	new=$1.new
 	rm -f "$new"
@@ -119,7 +126,7 @@ set_text() {
 # as edit_setting is.
 set_assignment() (
 	need_file "$1"
-	case $3 in *[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;; esac
+	refuse_unfit "$1" "$2" "$3"
 	umask 077
 	new=$1.new
 	rm -f "$new"

@@ -1,6 +1,8 @@
 //! Whole clusters on real machines: the lab boots them from nothing, the binary builds them. Needs
 //! root and what `lab up` asks for; counted as skipped elsewhere.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::skip;
 use paas_cluster_build::lab::requirements;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -118,19 +121,6 @@ impl Drop for Site {
     }
 }
 
-/// Notes a test that can't run here, for bin/test to count.
-fn skip(reason: &str) {
-    eprintln!("SKIPPED {reason}");
-    if let Some(path) = std::env::var_os("PAAS_TEST_SKIPS") {
-        let mut file = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .unwrap();
-        writeln!(file, "{reason}").unwrap();
-    }
-}
-
 /// Fetches a page as a browser behind this router would.
 fn page(router: &str, host: &str) -> String {
     let address: SocketAddr = format!("{router}:80").parse().unwrap();
@@ -153,6 +143,15 @@ fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
         .iter()
         .filter(|event| event["event"] == kind)
         .collect()
+}
+
+/// Panics, with the reasons, when a run did anything.
+fn assert_nothing_ran(events: &[Value]) {
+    let started = of_kind(events, "step_started");
+    let planned = &of_kind(events, "run_started")[0]["steps"];
+    let planned = planned.as_array().unwrap().iter();
+    let why: Vec<&Value> = planned.filter(|step| step["decision"] == "run").collect();
+    assert!(started.is_empty() && why.is_empty(), "{why:#?}");
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -197,7 +196,7 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
 
     // Again: nothing runs, and each step says why.
     let events = site.events(&["build"]);
-    assert!(of_kind(&events, "step_started").is_empty());
+    assert_nothing_ran(&events);
     let skipped = of_kind(&events, "step_skipped");
     assert_eq!(skipped.len(), 23);
     assert!(
@@ -297,7 +296,7 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     // The workstation may burn: from an empty state folder everything is still unchanged.
     fs::remove_dir_all(&state).unwrap();
     let events = site.events(&["build"]);
-    assert!(of_kind(&events, "step_started").is_empty());
+    assert_nothing_ran(&events);
 
     site.succeeds(&["lab", "down"]);
     let links = Command::new("ip").args(["-br", "link"]).output().unwrap();
@@ -361,11 +360,150 @@ fn four_machines_carry_it_all_and_an_interrupted_bootstrap_converges() {
     assert_eq!(bootstrapped[0]["host"], "10.77.60.12");
     site.succeeds(&["status"]);
     assert!(page("10.77.60.11", "hello.paas.local").contains("hello from dea index 0"));
-    assert!(of_kind(&site.events(&["build"]), "step_started").is_empty());
+    assert_nothing_ran(&site.events(&["build"]));
 
     another_run_is_in_the_way(&site);
     interrupted_by_the_operator(&site);
     site.succeeds(&["build"]);
+}
+
+/// The host fetches a release by itself: an archive at a URL, checked, or a git repository. A new
+/// release replaces the old one, and the component that was configured in it follows.
+#[test]
+fn a_release_is_fetched_by_the_host_itself() {
+    let template = "four-machines.yml";
+    let Some(site) = Site::boot(template, "e2e-url", "10.1.60.", "10.77.61.") else {
+        return;
+    };
+    let served = site.folder.path().join("served");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/release");
+    let program = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {output:?}"
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (served_text, repository) = (
+        served.display().to_string(),
+        repository.display().to_string(),
+    );
+    let archive = format!("{served_text}/release.tar.gz");
+    let (work, bare) = (
+        format!("{served_text}/work"),
+        format!("{served_text}/release.git"),
+    );
+    fs::create_dir(&served).unwrap();
+    // With a folder of its own on top, as archives of a tag have it.
+    program(
+        "tar",
+        &[
+            "-czf",
+            &archive,
+            "--transform",
+            "s,^./,release-1/,",
+            "-C",
+            &repository,
+            ".",
+        ],
+    );
+    let digest = program("sha256sum", &[&archive])[..64].to_owned();
+    program("cp", &["-r", &repository, &work]);
+    program("git", &["-C", &work, "init", "-q"]);
+    program("git", &["-C", &work, "add", "-A"]);
+    let author = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+    program(
+        "git",
+        &[&["-C", &work], &author[..], &["commit", "-qm", "one"]].concat(),
+    );
+    program("git", &["-C", &work, "tag", "v1"]);
+    program("git", &["clone", "-q", "--bare", &work, &bare]);
+    program("git", &["-C", &bare, "update-server-info"]);
+
+    // The bridge's own address is the machines' gateway.
+    let gateway = "10.77.61.254";
+    let mut server = Command::new("python3")
+        .args([
+            "-u",
+            "-m",
+            "http.server",
+            "--bind",
+            gateway,
+            "--directory",
+            &served_text,
+            "0",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let port = line
+        .split("port ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned();
+    let url = format!("http://{gateway}:{port}");
+
+    let limit = ["--limit", "10.77.61.11"];
+    let release = |named: &str| {
+        [&["--release", named, "build"][..], &limit]
+            .concat()
+            .join(" ")
+    };
+    let build = |named: &str| {
+        let line = release(named);
+        site.run(
+            &[
+                &line.split(' ').collect::<Vec<_>>()[..],
+                &["--output", "plain"],
+            ]
+            .concat(),
+        )
+    };
+    let wrong = build(&format!("{url}/release.tar.gz#sha256={}", "0".repeat(64)));
+    let right = build(&format!("{url}/release.tar.gz#sha256={digest}"));
+    let git = format!("    git: {url}/release.git\n    ref: v1\n");
+    let text = fs::read_to_string(&site.file).unwrap();
+    fs::write(
+        &site.file,
+        text.replace(&format!("    path: {repository}\n"), &git),
+    )
+    .unwrap();
+    let by_git = site.run(&["build", "--limit", "10.77.61.11", "--output", "plain"]);
+    let again = site.run(&["build", "--limit", "10.77.61.11", "--output", "json"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+
+    let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(wrong.status.code(), Some(1), "{}", said(&wrong));
+    assert!(said(&wrong).contains("but 0000"), "{}", said(&wrong));
+    assert_eq!(right.status.code(), Some(0), "{}", said(&right));
+    assert!(
+        said(&right).contains("paas-release: installed"),
+        "{}",
+        said(&right)
+    );
+    assert_eq!(by_git.status.code(), Some(0), "{}", said(&by_git));
+    assert!(
+        said(&by_git).contains("paas-release: installed"),
+        "{}",
+        said(&by_git)
+    );
+    assert!(
+        said(&by_git).contains("nats: succeeded"),
+        "its configuration is new:\n{}",
+        said(&by_git)
+    );
+    assert_eq!(again.status.code(), Some(0));
+    assert!(!said(&again).contains("step_started"), "{}", said(&again));
 }
 
 /// A second run finds the host's lock taken, says so, and ends with 4.

@@ -31,6 +31,8 @@ fn hostile() -> impl Strategy<Value = String> {
         Just("\t"),
         Just("|"),
         Just("%s"),
+        Just("{a,b}"),
+        Just("\r"),
     ];
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }

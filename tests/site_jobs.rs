@@ -89,6 +89,24 @@ fn every_mistake_in_a_folder_of_jobs_is_told_with_its_file() {
         Some("values:\n  a: {index: true, own_address: true}\n"),
         Some("true\n"),
     );
+    for (name, yml) in [
+        ("no_name", "values:\n  a-b: {index: true}\n"),
+        ("base_value", "values:\n  paas_home: {value: /x}\n"),
+        (
+            "lonely_default",
+            "values:\n  a: {index: true, default: 1}\n",
+        ),
+        (
+            "bad_path",
+            "health:\n  - tcp: 1\n  - http: {port: 80, path: health}\n",
+        ),
+        ("bad_port", "health:\n  - tcp: 0\n"),
+        ("bad_command", "health:\n  - command: \"a\\0b\"\n"),
+    ] {
+        job(name, Some(yml), Some("true\n"));
+    }
+    // Not a job, and not a mistake either.
+    job(".git", None, None);
     job("twice", Some("units: []\nunits: []\n"), Some("true\n"));
     job("Bad-Name", Some("{}\n"), Some("true\n"));
     let Err(errors) = catalog().with_site_jobs(folder.path()) else {

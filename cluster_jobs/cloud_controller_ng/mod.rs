@@ -43,10 +43,10 @@ pub fn job() -> Box<dyn Job> {
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    context.set_var(values, "domain", super::DOMAIN);
-    context.set_address(values, "uaa_ip", "uaa")?;
+    context.set_var(values, "domain", super::DOMAIN)?;
+    context.set_url_host(values, "uaa_ip", "uaa")?;
     super::set_database(context, values)?;
     Ok(())
 }

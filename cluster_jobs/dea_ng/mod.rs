@@ -34,8 +34,8 @@ pub fn job() -> Box<dyn Job> {
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    context.set_var(values, "domain", super::DOMAIN);
+    context.set_var(values, "domain", super::DOMAIN)?;
     Ok(())
 }

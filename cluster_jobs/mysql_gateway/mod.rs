@@ -36,9 +36,9 @@ pub fn job() -> Box<dyn Job> {
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    context.set_address(values, "cc_ip", "cloud_controller_ng")?;
-    context.set_address(values, "uaa_ip", "uaa")?;
+    context.set_url_host(values, "cc_ip", "cloud_controller_ng")?;
+    context.set_url_host(values, "uaa_ip", "uaa")?;
     Ok(())
 }

@@ -33,10 +33,10 @@ pub fn job() -> Box<dyn Job> {
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     let node_id = format!("mysql_node_{}", context.instance.index);
     values.set_from("node_id", node_id, context.instance.place);
-    context.set_address(values, "uaa_ip", "uaa")?;
+    context.set_url_host(values, "uaa_ip", "uaa")?;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub fn job() -> Box<dyn Job> {
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_var(values, "listen", "0.0.0.0");
+    context.set_var(values, "listen", "0.0.0.0")?;
     super::set_role(context, values)?;
     Ok(())
 }

@@ -30,7 +30,7 @@ pub fn job() -> Box<dyn Job> {
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     Ok(())
 }

@@ -113,7 +113,7 @@ impl Job for ReleaseJob {
     }
 
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError> {
-        let mut values = context.base_values();
+        let mut values = context.base_values()?;
         (self.collect)(context, &mut values)?;
         refuse_nul(&self.facts.name, &values)?;
         Ok(values)

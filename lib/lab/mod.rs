@@ -200,15 +200,7 @@ impl Lab {
         if power::is_on(&disk)? {
             return Ok(());
         }
-        let base = base::ensure(&self.folders, &mut |_| ())?;
-        up::boot(
-            &self.names,
-            &self.groups()?,
-            &record,
-            &machine,
-            &disk,
-            &base,
-        )
+        up::boot(&self.names, &self.groups()?, &record, &machine, &disk)
     }
 
     /// Cuts a machine's network; a boot doesn't mend it.

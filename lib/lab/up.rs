@@ -93,7 +93,7 @@ pub(super) fn up(
             disk.reauthorize(leader, &record.user, &record.authorized_keys)?;
         }
         if !stays {
-            boot(names, &groups, &record, machine, &disk, &base)?;
+            boot(names, &groups, &record, machine, &disk)?;
         }
         let count = done.fetch_add(1, Ordering::Relaxed) + 1;
         let what = if stays { "was up already" } else { "is up" };
@@ -110,8 +110,18 @@ pub(super) fn boot(
     record: &Record,
     machine: &MachineRecord,
     disk: &Disk,
-    base: &Path,
 ) -> Result<(), Error> {
+    let base = &disk.base()?;
+    if !base.is_dir() {
+        let gone = format!(
+            "the base of {}'s disk, {}, is gone",
+            machine.name,
+            base.display()
+        );
+        return Err(Error::Refused(vec![format!(
+            "{gone}; run `lab down`, then `lab up`"
+        )]));
+    }
     let room = record
         .rooms
         .iter()

@@ -9,12 +9,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::link::Link;
 use super::protocol::{self, Duplex, Exchange, Rights};
-use super::{
-    Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
-};
+use super::{Connection, StepEnd, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
-use crate::script::Upload;
 
 /// Opens connections to this machine.
 #[derive(Debug, Clone)]
@@ -52,19 +50,6 @@ pub struct LocalConnection {
 }
 
 impl LocalConnection {
-    fn exchange(&self, request: &str, blobs: &[&[u8]]) -> Result<Exchange<Shell>, TransportError> {
-        let start = || {
-            let shell = Shell::start()?;
-            let socket = shell.socket.try_clone()?;
-            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-            Ok(shell)
-        };
-        let shell = start().map_err(|error: io::Error| {
-            TransportError::new(TransportErrorKind::LocalSetup, format!("sh: {error}"))
-        })?;
-        Exchange::open(shell, None, request, blobs)
-    }
-
     /// Follows a step that was started before, from a byte of its output on.
     ///
     /// # Errors
@@ -81,31 +66,24 @@ impl LocalConnection {
     }
 }
 
-impl Connection for LocalConnection {
-    fn query(&mut self, script: &str) -> Result<QueryOutput, TransportError> {
-        let nonce = protocol::nonce()?;
-        let line = protocol::query_request(&self.root, &nonce, script);
-        self.exchange(&line, &[script.as_bytes()])?.query(&nonce)
+impl Link for LocalConnection {
+    type Loader<'a> = Shell;
+
+    fn root(&self) -> &str {
+        &self.root
     }
 
-    fn run_step(
-        &mut self,
-        request: &StepRequest<'_>,
-        on_output: &mut dyn FnMut(&[u8]),
-    ) -> Result<StepEnd, TransportError> {
-        let line = protocol::step_request(&self.root, request)?;
-        let blobs = [request.script, request.receipt, request.holder].map(str::as_bytes);
-        self.exchange(&line, &blobs)?.follow(on_output)
-    }
-
-    fn put(
-        &mut self,
-        upload: &Upload,
-        content: &mut dyn Read,
-        on_progress: &mut dyn FnMut(u64),
-    ) -> Result<(), TransportError> {
-        let line = protocol::put_request(&self.root, upload)?;
-        self.exchange(&line, &[])?.put(upload, content, on_progress)
+    fn exchange(&self, request: &str, blobs: &[&[u8]]) -> Result<Exchange<Shell>, TransportError> {
+        let start = || {
+            let shell = Shell::start()?;
+            let socket = shell.socket.try_clone()?;
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+            Ok(shell)
+        };
+        let shell = start().map_err(|error: io::Error| {
+            TransportError::new(TransportErrorKind::LocalSetup, format!("sh: {error}"))
+        })?;
+        Exchange::open(shell, None, request, blobs)
     }
 
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
@@ -120,7 +98,7 @@ impl Connection for LocalConnection {
 }
 
 /// A local shell that runs the loader, on one socket for both directions, as sshd has it.
-struct Shell {
+pub(super) struct Shell {
     child: Child,
     socket: UnixStream,
 }
@@ -178,6 +156,7 @@ impl Drop for Shell {
 
 #[cfg(test)]
 mod tests {
+    use super::super::QueryOutput;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;

@@ -3,6 +3,7 @@
 //! The engine sees only the two traits; SSH is the real one, the local one runs the same on-host
 //! protocol on this machine for tests.
 
+mod link;
 mod local;
 mod protocol;
 mod ssh;

@@ -11,6 +11,7 @@ use paas_cluster_build::cluster_file::ClusterFile;
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::{Catalog, Secrets};
 use paas_cluster_build::model::Cluster;
+use paas_cluster_build::script::{Values, render_site_template};
 
 /// The repository's root.
 pub fn root() -> &'static Path {
@@ -57,6 +58,23 @@ pub fn sh(script: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Runs one line after the prelude, with `home` as the login user's; returns whether it succeeded
+/// and what it printed.
+pub fn after_prelude(home: &Path, line: &str) -> (bool, String) {
+    let mut values = Values::new();
+    values.set("paas_user", "root");
+    values.set("paas_home", home.display().to_string());
+    values.set("own_address", "127.0.0.1");
+    let prelude = include_str!("../../cluster_jobs/prelude.sh");
+    let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
+    let output = sh(&format!("{prelude}\n{line}\n"));
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
 /// Panics unless the real shellcheck finds nothing in these files.
 pub fn assert_shellcheck_clean(files: &[PathBuf]) {
     let output = Command::new("shellcheck")
@@ -85,4 +103,17 @@ pub fn assert_golden(path: &Path, text: &str) {
          UPDATE_GOLDEN=1\n--- now:\n{text}",
         path.display()
     );
+}
+
+/// Notes a test that can't run here, for bin/test to count.
+pub fn skip(reason: &str) {
+    eprintln!("SKIPPED {reason}");
+    if let Some(path) = std::env::var_os("PAAS_TEST_SKIPS") {
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        writeln!(file, "{reason}").unwrap();
+    }
 }

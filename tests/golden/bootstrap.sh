@@ -70,9 +70,11 @@ missing_packages() {
 	done
 }
 
-# The lists are good when they're there and a day old at most.
+# The lists are good when they're there and were fetched within a day; their own times are the
+# mirror's, the folder's is ours.
 lists_are_fresh() {
-	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1)" ]
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
+		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
 }
 
 install_packages() {

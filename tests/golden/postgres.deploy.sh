@@ -21,26 +21,19 @@ fail() {
 	exit 1
 }
 
-# Runs a command as the login user, in its home.
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
 as_user() {
-	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@" </dev/null)
+	pipe_as_user "$@" </dev/null
 }
 
 # paas COMPONENT ACTION: the release's own command.
 paas() {
 	as_user "$RELEASE/bin/paas" "$@"
-}
-
-# need_file FILE: what is to be edited is there.
-need_file() {
-	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
-}
-
-# refuse_unfit FILE KEY VALUE: a value of several lines could not be found again as a whole.
-refuse_unfit() {
-	case $3 in
-	*[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;;
-	esac
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
@@ -56,16 +49,32 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
 # edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
 # KEY is a path such as database.host. Comments, order and everything else stay as they are.
 # STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
-# A subshell, so that no variable of the caller's changes and the new file, which may hold a
-# password, is root's alone until it takes the old one's mode.
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
 edit_setting() (
 	need_file "$1"
-	refuse_unfit "$1" "$2" "$3"
-	case $3 in *'<%'*) fail "$1: the value for $2 holds <%, which Ruby would run as code" ;; esac
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
 	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
 	new=$1.new
 	rm -f "$new"
 	status=0
@@ -82,18 +91,31 @@ edit_setting() (
 			count = split(ENVIRON["SETTING_KEY"], want, ".")
 			depth = 0
 			done = 0
+			sure = 0
 		}
-		done || /^[ ]*(#|$)/ { print; next }
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
 		{
 			match($0, /^ */)
 			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
 			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
 			rest = substr($0, indent + 1)
 			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
 			key = substr(rest, 1, RLENGTH)
 			sub(/: ?$/, "", key)
-			depth++
-			level[depth] = indent
 			name[depth] = key
 			found = depth == count
 			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
@@ -109,7 +131,15 @@ edit_setting() (
 		}
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
-	finish_edit "$1" "$new" "$status" "setting $2"
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
 )
 
 # set_setting FILE KEY VALUE: an address, number or URL.
@@ -122,11 +152,11 @@ set_text() {
 	edit_setting "$1" "$2" "$3" text
 }
 
-# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place. A subshell,
-# as edit_setting is.
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
 set_assignment() (
 	need_file "$1"
-	refuse_unfit "$1" "$2" "$3"
+	refuse_control "$@"
 	umask 077
 	new=$1.new
 	rm -f "$new"
@@ -150,35 +180,40 @@ set_assignment() (
 			match(rest, old)
 			rest = substr(rest, RLENGTH + 1)
 			# A command behind the word would be lost.
-			if (rest !~ /^[ \t]*(#|$)/ || rest ~ /^#/) exit 4
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
 			print start word(ENVIRON["SETTING_VALUE"]) rest
 			next
 		}
 		{ print }
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
-	finish_edit "$1" "$new" "$status" "line $2="
-)
-
-# finish_edit FILE NEW STATUS WHAT: takes what awk wrote, or says why it could not.
-finish_edit() {
-	if [ "$3" -eq 0 ]; then
-		put_in_place "$1" "$2"
-		return 0
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
 	fi
-	rm -f "$2"
-	case $3 in
-	3) fail "$1 has no $4" ;;
-	4) fail "the $4 of $1 is more than one plain word; make it one" ;;
-	*) fail "$1 could not be edited (is the disk full?)" ;;
-	esac
-}
+	put_in_place "$1" "$new"
+)
 
 # protect FILE: a file that holds a password is the login user's alone.
 protect() {
 	need_file "$1"
 	chmod 0600 "$1"
 	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
 }
 
 # A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
@@ -278,25 +313,40 @@ wait_healthy() {
 # the extension that the cloud controller needs, whatever of these is there already.
 config=$RELEASE/postgres/jobs/postgres.yml.erb
 programs=$PAAS_HOME/build_dir/target/postgres/bin
-password=a-secret-of-the-tests
 role=root
+password=a-secret-of-the-tests
 
 set_text "$config" listen 0.0.0.0
 set_setting "$config" port 5432
 paas postgres start
 
-# A private release lets its owner in on localhost; Debian's programs look for a socket. The role
-# that uaa and cc use may have the owner's name, so `postgres` is the better administrator.
+# sql DATABASE [OPTION…]: runs what it reads, as a superuser, on the server that find_server has
+# found. psql takes role and password from its environment: they never are arguments, nor in a file.
 sql() {
-	as_user env LD_LIBRARY_PATH="$PAAS_HOME/build_dir/target/postgres/lib" \
-		"$programs/psql" -wqAtX -v ON_ERROR_STOP=1 -h "$server" -p 5432 -U "$admin" "$@"
+	(
+		DB_ROLE=$role
+		DB_PASSWORD=$password
+		export DB_ROLE DB_PASSWORD
+		pipe_as_user env LD_LIBRARY_PATH="$PAAS_HOME/build_dir/target/postgres/lib" \
+			"$programs/psql" -wqAtX -v ON_ERROR_STOP=1 -h "$server" -p 5432 -U "$admin" -d "$@"
+	)
 }
 
+# A private release lets its owner in on localhost; Debian's programs look for a socket. The role
+# that uaa and cc use may have the owner's name. It is to be no superuser, so it can't be the
+# administrator here, unless it is the server's very first role, which stays one.
 find_server() {
 	for admin in postgres "$PAAS_USER"; do
 		for server in /tmp /var/run/postgresql localhost; do
-			is_super=$(sql -d postgres -c 'select rolsuper from pg_roles where rolname = current_user' 2>/dev/null) || continue
-			if [ "$is_super" = t ] && [ "$admin" != "$role" ]; then return 0; fi
+			said=$(
+				sql postgres 2>&1 <<-'END'
+					\set role `printf %s "$DB_ROLE"`
+					select 'usable' from pg_roles where rolname = current_user and rolsuper
+						and (rolname <> :'role' or oid = 10);
+				END
+			) || :
+			if [ "$said" = usable ]; then return 0; fi
+			said="as $admin by $server: ${said:-it is no superuser, or is not to stay one}"
 		done
 	done
 	return 1
@@ -306,63 +356,88 @@ begin=$(date +%s)
 until find_server; do
 	if [ $(($(date +%s) - begin)) -ge 120 ]; then
 		show_logs
-		fail 'postgres takes no connection from its owner'
+		fail "postgres takes no connection from an administrator; the last try, $said"
 	fi
 	sleep 0.5
 done
 
-# The password reaches psql in a file that only the login user can read: never as an argument.
-scratch=$(as_user mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-umask 077
-{
-	printf '%s' "$password" >"$scratch/password"
-	printf '%s' "$role" >"$scratch/role"
-	cat >"$scratch/role.sql" <<-'END'
-		\set password `cat "$SCRATCH/password"`
-		\set role `cat "$SCRATCH/role"`
-		select format('create role %I', :'role')
-			where not exists (select from pg_roles where rolname = :'role') \gexec
-		select format('alter role %I with login inherit nosuperuser password %L', :'role', :'password') \gexec
+# Prints 1 if the role is there.
+role_exists() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		select 1 from pg_roles where rolname = :'role';
 	END
-	cat >"$scratch/database.sql" <<-'END'
-		\set role `cat "$SCRATCH/role"`
-		select format('create database %I', :'name')
-			where not exists (select from pg_database where datname = :'name') \gexec
-		select format('alter database %I owner to %I', :'name', :'role') \gexec
+}
+
+create_role() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		create role :"role";
 	END
-	cat >"$scratch/schema.sql" <<-'END'
-		\set role `cat "$SCRATCH/role"`
+}
+
+# The password stays out of the server's log, even if the statement fails.
+set_login() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		\set password `printf %s "$DB_PASSWORD"`
+		set log_statement = 'none';
+		set log_min_duration_statement = -1;
+		set log_min_error_statement = 'panic';
+		alter role :"role" with login inherit password :'password';
+	END
+}
+
+# The server's first role can't work without; PostgreSQL 16 and newer refuse to take it away.
+is_superuser_without_need() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		select 1 from pg_roles where rolname = :'role' and rolsuper and oid <> 10;
+	END
+}
+
+drop_superuser() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		alter role :"role" with nosuperuser;
+	END
+}
+
+database_exists() {
+	sql postgres -v name="$1" <<-'END'
+		select 1 from pg_database where datname = :'name';
+	END
+}
+
+create_database() {
+	sql postgres -v name="$1" <<-'END'
+		create database :"name";
+	END
+}
+
+own_database() {
+	sql postgres -v name="$1" <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		alter database :"name" owner to :"role";
+	END
+	# Since PostgreSQL 15 only a schema's owner may make tables in it.
+	sql "$1" <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		set client_min_messages = warning;
+		create extension if not exists citext;
 		grant all on schema public to :"role";
 	END
-	chown -R "$PAAS_USER" "$scratch"
-}
-umask 022
-
-sql_file() {
-	file=$1
-	shift
-	SCRATCH=$scratch
-	export SCRATCH
-	sql "$@" -f "$scratch/$file"
 }
 
-sql_file role.sql -d postgres
+if [ -z "$(role_exists)" ]; then create_role; fi
+set_login
+if [ -n "$(is_superuser_without_need)" ]; then drop_superuser; fi
 for database in uaa cloud_controller; do
-	sql_file database.sql -d postgres -v name="$database"
-	sql -d "$database" -c 'create extension if not exists citext'
-	# Since PostgreSQL 15 only a schema's owner may make tables in it.
-	sql_file schema.sql -d "$database"
+	if [ -z "$(database_exists "$database")" ]; then create_database "$database"; fi
+	own_database "$database"
 done
 
-# Kept here too, so that any workstation can go on with this cluster.
-mkdir -p "$PAAS_ROOT/secrets"
-chmod 0700 "$PAAS_ROOT/secrets"
-(
-	umask 077
-	printf '%s\n' "$password" >"$PAAS_ROOT/secrets/postgres_password.new"
-)
-mv "$PAAS_ROOT/secrets/postgres_password.new" "$PAAS_ROOT/secrets/postgres_password"
+keep_secret postgres_password "$password"
 log 'databases uaa and cloud_controller are ready'
 
 wait_healthy

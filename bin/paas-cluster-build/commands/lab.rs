@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use paas_cluster_build::lab::{Lab, Machine, Spec, State, requirements};
+use paas_cluster_build::lab::{Lab, Machine, Spec, State};
 use paas_cluster_build::model::Cluster;
 
 use crate::args::{Common, LabAction};
@@ -16,13 +16,6 @@ use crate::workspace::Workspace;
 pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let cluster = &workspace.cluster;
-    requirements().map_err(|missing| {
-        let lines: Vec<String> = missing.iter().map(|lack| format!("  {lack}")).collect();
-        Failure::usage(format!(
-            "the lab can't run here; missing:\n{}",
-            lines.join("\n")
-        ))
-    })?;
     let mut progress = |text: &str| anstream::eprintln!("{text}");
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
@@ -32,9 +25,7 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
             lab.up(&mut progress).map_err(failed)?;
         }
         LabAction::Down => {
-            if !lab.down(&mut progress).map_err(failed)? {
-                anstream::eprintln!("there is no lab of {}", cluster.name);
-            }
+            lab.down(&mut progress).map_err(failed)?;
         }
         LabAction::Status => {
             for machine in lab.status().map_err(failed)? {

@@ -13,12 +13,10 @@ use std::time::Duration;
 
 use ssh2::{Channel, ExtendedData, Session};
 
+use super::link::Link;
 use super::protocol::{self, Duplex, Exchange, ROOT, Rights};
-use super::{
-    Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
-};
+use super::{Connection, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
-use crate::script::Upload;
 use auth::Credentials;
 use connect::Wire;
 
@@ -99,7 +97,7 @@ impl Transport for SshTransport {
 }
 
 /// A logged-in host.
-struct SshConnection {
+pub(in crate::transport) struct SshConnection {
     session: Session,
     wire: Wire,
     /// The one command that every request runs.
@@ -108,7 +106,13 @@ struct SshConnection {
     root: String,
 }
 
-impl SshConnection {
+impl Link for SshConnection {
+    type Loader<'a> = Loader<'a>;
+
+    fn root(&self) -> &str {
+        &self.root
+    }
+
     fn exchange(
         &self,
         request: &str,
@@ -133,34 +137,6 @@ impl SshConnection {
         };
         Exchange::open(loader, self.sudo_password.as_deref(), request, blobs)
     }
-}
-
-impl Connection for SshConnection {
-    fn query(&mut self, script: &str) -> Result<QueryOutput, TransportError> {
-        let nonce = protocol::nonce()?;
-        let line = protocol::query_request(&self.root, &nonce, script);
-        self.exchange(&line, &[script.as_bytes()])?.query(&nonce)
-    }
-
-    fn run_step(
-        &mut self,
-        request: &StepRequest<'_>,
-        on_output: &mut dyn FnMut(&[u8]),
-    ) -> Result<StepEnd, TransportError> {
-        let line = protocol::step_request(&self.root, request)?;
-        let blobs = [request.script, request.receipt, request.holder].map(str::as_bytes);
-        self.exchange(&line, &blobs)?.follow(on_output)
-    }
-
-    fn put(
-        &mut self,
-        upload: &Upload,
-        content: &mut dyn Read,
-        on_progress: &mut dyn FnMut(u64),
-    ) -> Result<(), TransportError> {
-        let line = protocol::put_request(&self.root, upload)?;
-        self.exchange(&line, &[])?.put(upload, content, on_progress)
-    }
 
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
         match self.wire.try_clone() {
@@ -173,7 +149,7 @@ impl Connection for SshConnection {
 
 /// The loader's channel. A read that has waited for a while asks the server for a sign of life and
 /// goes on: a silent step is no lost connection, and a lost one is found by TCP_USER_TIMEOUT.
-struct Loader<'a> {
+pub(in crate::transport) struct Loader<'a> {
     channel: Channel,
     session: Session,
     wire: &'a Wire,

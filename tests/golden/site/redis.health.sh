@@ -21,19 +21,19 @@ fail() {
 	exit 1
 }
 
-# Runs a command as the login user, in its home.
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
 as_user() {
-	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@" </dev/null)
+	pipe_as_user "$@" </dev/null
 }
 
 # paas COMPONENT ACTION: the release's own command.
 paas() {
 	as_user "$RELEASE/bin/paas" "$@"
-}
-
-# need_file FILE: what is to be edited is there.
-need_file() {
-	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
@@ -49,16 +49,32 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
 # edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
 # KEY is a path such as database.host. Comments, order and everything else stay as they are.
 # STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
-# A subshell, so that no variable of the caller's changes and the new file, which may hold a
-# password, is root's alone until it takes the old one's mode.
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
 edit_setting() (
 	need_file "$1"
-	# A value of several lines could not be found again as a whole.
-	case $3 in *[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;; esac
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
 	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
 	new=$1.new
 	rm -f "$new"
 	status=0
@@ -75,18 +91,31 @@ edit_setting() (
 			count = split(ENVIRON["SETTING_KEY"], want, ".")
 			depth = 0
 			done = 0
+			sure = 0
 		}
-		done || /^[ ]*(#|$)/ { print; next }
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
 		{
 			match($0, /^ */)
 			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
 			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
 			rest = substr($0, indent + 1)
 			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
 			key = substr(rest, 1, RLENGTH)
 			sub(/: ?$/, "", key)
-			depth++
-			level[depth] = indent
 			name[depth] = key
 			found = depth == count
 			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
@@ -102,7 +131,15 @@ edit_setting() (
 		}
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
-	finish_edit "$1" "$new" "$status" "setting $2"
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
 )
 
 # set_setting FILE KEY VALUE: an address, number or URL.
@@ -115,11 +152,11 @@ set_text() {
 	edit_setting "$1" "$2" "$3" text
 }
 
-# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place. A subshell,
-# as edit_setting is.
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
 set_assignment() (
 	need_file "$1"
-	case $3 in *[[:cntrl:]]*) fail "$1: the value for $2 holds a line break or another control character" ;; esac
+	refuse_control "$@"
 	umask 077
 	new=$1.new
 	rm -f "$new"
@@ -143,35 +180,40 @@ set_assignment() (
 			match(rest, old)
 			rest = substr(rest, RLENGTH + 1)
 			# A command behind the word would be lost.
-			if (rest !~ /^[ \t]*(#|$)/ || rest ~ /^#/) exit 4
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
 			print start word(ENVIRON["SETTING_VALUE"]) rest
 			next
 		}
 		{ print }
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
-	finish_edit "$1" "$new" "$status" "line $2="
-)
-
-# finish_edit FILE NEW STATUS WHAT: takes what awk wrote, or says why it could not.
-finish_edit() {
-	if [ "$3" -eq 0 ]; then
-		put_in_place "$1" "$2"
-		return 0
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
 	fi
-	rm -f "$2"
-	case $3 in
-	3) fail "$1 has no $4" ;;
-	4) fail "the $4 of $1 is more than one plain word; make it one" ;;
-	*) fail "$1 could not be edited (is the disk full?)" ;;
-	esac
-}
+	put_in_place "$1" "$new"
+)
 
 # protect FILE: a file that holds a password is the login user's alone.
 protect() {
 	need_file "$1"
 	chmod 0600 "$1"
 	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
 }
 
 # A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.

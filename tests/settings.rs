@@ -1,38 +1,14 @@
-//! The prelude's editing functions in a real shell, on the example release's own files: they set a
-//! value whatever was there before, and a second run changes nothing.
+//! The prelude's editing functions in a real shell: they set a value whatever was there before, a
+//! second run changes nothing, and what can't be done safely is refused.
 
 mod common;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
-use common::{catalog, cluster, root, secrets, sh};
-use paas_cluster_build::job::{Action, Context};
-use paas_cluster_build::script::{ShellEscaper, Values, render_site_template, shell_word};
-use proptest::prelude::*;
+use common::{after_prelude as run, sh};
+use paas_cluster_build::script::shell_word;
 use tempfile::TempDir;
-
-const PRELUDE: &str = include_str!("../cluster_jobs/prelude.sh");
-
-/// The prelude with the login user's home in a folder of the test's.
-fn prelude(home: &Path) -> String {
-    let mut values = Values::new();
-    values.set("paas_user", "root");
-    values.set("paas_home", home.display().to_string());
-    values.set("own_address", "127.0.0.1");
-    render_site_template("prelude.sh", PRELUDE, &values).unwrap() + "\n"
-}
-
-/// Runs one line after the prelude; returns whether it succeeded and what it printed.
-fn run(home: &Path, line: &str) -> (bool, String) {
-    let output = sh(&format!("{}{line}\n", prelude(home)));
-    let said = [output.stdout, output.stderr].concat();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
 
 fn edited(before: &str, line: &str) -> String {
     let home = TempDir::new().unwrap();
@@ -116,6 +92,51 @@ fn an_assignment_is_set_whatever_it_was() {
 }
 
 #[test]
+fn an_assignment_keeps_its_comment_and_never_loses_a_command() {
+    for old in ["", "a", "'a b'", "\"a \\\" b\"", "a\\ b", "${A:-x}'y'"] {
+        let text = format!("URL={old} # keep me\nURLS=1\n");
+        let after = edited(&text, "set_assignment FILE URL new");
+        assert_eq!(after, "URL=new # keep me\nURLS=1\n", "{old}");
+    }
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("control");
+    for text in [
+        "URL=a curl b\n",
+        "URL=a; exit\n",
+        "URL=$(a b)\n",
+        "URL='a\nb'\n",
+    ] {
+        fs::write(&file, text).unwrap();
+        let (ok, said) = run(
+            home.path(),
+            &format!("set_assignment {} URL new", file.display()),
+        );
+        assert!(
+            !ok && said.contains("more than a single value"),
+            "{text}: {said}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn the_callers_variables_are_its_own() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("f");
+    fs::write(&file, "k: 1\nK=1\n").unwrap();
+    let file = file.display();
+    let (ok, said) = run(
+        home.path(),
+        &format!(
+            "new=a status=b\nset_setting {file} k 2\nset_assignment {file} K 2\n\
+             echo \"$new $status $(umask)\""
+        ),
+    );
+    assert!(ok && said.ends_with("a b 0022\n"), "{said}");
+}
+
+#[test]
 fn an_unchanged_file_is_untouched_and_a_changed_one_keeps_its_mode() {
     use std::os::unix::fs::PermissionsExt;
     let home = TempDir::new().unwrap();
@@ -190,6 +211,11 @@ fn what_cannot_be_set_safely_is_refused_and_nothing_changes() {
             "set_text FILE k 2",
             "more than a single value",
         ),
+        (
+            "K=1\n",
+            "set_assignment FILE K 'a\nid'",
+            "a line break or control character",
+        ),
     ] {
         fs::write(&file, text).unwrap();
         let line = line.replace("FILE", file.to_str().unwrap());
@@ -242,170 +268,4 @@ fn a_missing_key_or_file_is_named_and_nothing_changes() {
         &format!("set_assignment {} NAME 2", file.display()),
     );
     assert!(!ok && said.contains("f.yml has no line NAME="), "{said}");
-}
-
-/// A copy of the example release's configuration below a folder, as bootstrap leaves it.
-fn release(home: &Path) -> PathBuf {
-    let release = home.join("paas-release.git");
-    for entry in fs::read_dir(root().join("deploy/release")).unwrap() {
-        let jobs = entry.unwrap().path().join("jobs");
-        if !jobs.is_dir() {
-            continue;
-        }
-        let component = jobs.parent().unwrap().file_name().unwrap().to_owned();
-        let target = release.join(component).join("jobs");
-        fs::create_dir_all(&target).unwrap();
-        for file in fs::read_dir(&jobs).unwrap() {
-            let file = file.unwrap().path();
-            fs::copy(&file, target.join(file.file_name().unwrap())).unwrap();
-        }
-    }
-    release
-}
-
-/// Each job's own part, with the release's command and the wait for health replaced: it finds every
-/// setting that it means in the release's files, converges from other values, and then is content.
-#[test]
-fn every_job_configures_the_example_release_and_converges() {
-    let catalog = catalog();
-    let mut cluster = cluster("config/cluster.yml", &catalog);
-    let home = TempDir::new().unwrap();
-    let release = release(home.path());
-    let place = paas_cluster_build::cluster_file::Place::new(1, 1);
-    let home_text = home.path().display().to_string();
-    cluster
-        .vars
-        .insert("paas_home".to_owned(), (home_text.into(), place));
-    let secrets = secrets();
-    for component in &cluster.components {
-        // What follows in postgres needs a server; the lab's tests have one.
-        if component.name == "postgres" {
-            continue;
-        }
-        let configured = |index: usize| {
-            let instance = &component.instances[index];
-            let context = Context {
-                cluster: &cluster,
-                component,
-                instance,
-                secrets: &secrets,
-            };
-            let job = catalog.get(&component.name).unwrap();
-            let script = job
-                .render(Action::Deploy, &job.values(&context).unwrap())
-                .unwrap();
-            let stubs = "paas() { :; }\nwait_healthy() { :; }\nprotect() { chmod 0600 \"$1\"; }\n";
-            let (frame, part) = script.split_once("\nwait_healthy() {").unwrap();
-            let (rest_of_frame, part) = part.split_once("\n}\n").unwrap();
-            let script = format!("{frame}\nwait_healthy() {{{rest_of_frame}\n}}\n{stubs}{part}");
-            let output = sh(&script);
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said).into_owned();
-            assert!(output.status.success(), "{}: {said}", component.name);
-            let file = format!("{0}/jobs/{0}.yml.erb", component.name);
-            (said, fs::read_to_string(release.join(file)).unwrap())
-        };
-        let last = component.instances.len() - 1;
-        let (said, first) = configured(0);
-        assert!(said.contains("changed"), "{}: {said}", component.name);
-        let (said, again) = configured(0);
-        assert_eq!((said.as_str(), &again), ("", &first), "{}", component.name);
-        let (_, other) = configured(last);
-        assert_eq!(
-            other != first,
-            last > 0,
-            "another instance has another index"
-        );
-        assert_eq!(
-            configured(0).1,
-            first,
-            "{} converges from other values",
-            component.name
-        );
-        assert!(
-            !first.contains("0.0.0.0"),
-            "{}: an address is still pristine:\n{first}",
-            component.name
-        );
-    }
-}
-
-/// A text with what is special to shells.
-fn hostile() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        Just("'"),
-        Just("\""),
-        Just("$(id)"),
-        Just("`id`"),
-        Just("\n"),
-        Just("\\"),
-        Just("-n"),
-        Just("*"),
-        Just("~"),
-        Just("#"),
-        Just("; exit 3"),
-        Just("é漢"),
-        Just(" "),
-        Just("a"),
-        Just("$HOME"),
-        Just("!"),
-        Just("\t"),
-        Just("|"),
-        Just("%s"),
-        Just("{a,b}"),
-        Just("\r"),
-    ];
-    proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn a_value_is_one_word_and_never_code(value in hostile()) {
-        let mut values = Values::new();
-        values.set("value", &value);
-        let template = "printf %s- {{ value }} end\nV={{ value }}\nprintf %s \"$V\"";
-        let by_minijinja = render_site_template("t", template, &values).unwrap();
-        let mut word = String::new();
-        askama::filters::Escaper::write_escaped_str(&ShellEscaper, &mut word, &value).unwrap();
-        let by_escaper = template.replace("{{ value }}", &word);
-        prop_assert_eq!(&by_minijinja, &by_escaper);
-        let output = sh(&by_minijinja);
-        prop_assert!(output.status.success());
-        prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{value}-end-{value}"));
-    }
-
-    #[test]
-    fn a_value_in_pieces_is_still_one_word(pieces in proptest::collection::vec(hostile(), 1..4)) {
-        let mut word = String::new();
-        for piece in &pieces {
-            askama::filters::Escaper::write_escaped_str(&ShellEscaper, &mut word, piece).unwrap();
-        }
-        let output = sh(&format!("printf %s- {word} end"));
-        let expected = format!("{}-end-", pieces.concat());
-        prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
-    }
-}
-
-#[test]
-fn a_nul_is_refused_with_the_values_name() {
-    let catalog = catalog();
-    let mut cluster = cluster("config/cluster.yml", &catalog);
-    let place = paas_cluster_build::cluster_file::Place::new(7, 3);
-    cluster
-        .vars
-        .insert("domain".to_owned(), ("a\0b".into(), place));
-    let component = cluster.component("dea_ng").unwrap();
-    let secrets = secrets();
-    let instance = &component.instances[0];
-    let context = Context {
-        cluster: &cluster,
-        component,
-        instance,
-        secrets: &secrets,
-    };
-    let error = catalog.get("dea_ng").unwrap().values(&context).unwrap_err();
-    assert!(error.message.contains("domain"), "{error}");
-    assert_eq!(error.place, Some(place));
 }

@@ -11,6 +11,7 @@ use paas_cluster_build::cluster_file::ClusterFile;
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::{Catalog, Secrets};
 use paas_cluster_build::model::Cluster;
+use paas_cluster_build::script::{Values, render_site_template};
 
 /// The repository's root.
 pub fn root() -> &'static Path {
@@ -55,6 +56,23 @@ pub fn sh(script: &str) -> Output {
         .write_all(script.as_bytes())
         .unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// Runs one line after the prelude, with `home` as the login user's; returns whether it succeeded
+/// and what it printed.
+pub fn after_prelude(home: &Path, line: &str) -> (bool, String) {
+    let mut values = Values::new();
+    values.set("paas_user", "root");
+    values.set("paas_home", home.display().to_string());
+    values.set("own_address", "127.0.0.1");
+    let prelude = include_str!("../../cluster_jobs/prelude.sh");
+    let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
+    let output = sh(&format!("{prelude}\n{line}\n"));
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 /// Panics unless the real shellcheck finds nothing in these files.

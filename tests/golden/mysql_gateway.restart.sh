@@ -54,77 +54,83 @@ need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
 }
 
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
 # edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
 # KEY is a path such as database.host. Comments, order and everything else stay as they are.
 # STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
 # What it can't do safely it refuses, and names file and key; never the value, it may be secret.
-edit_setting() {
+# A subshell, so that the caller's variables and umask stay its own.
+edit_setting() (
 	need_file "$1"
+	refuse_control "$@"
 	case $3 in
-	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
 	# The file is a template of the release: there, this begins code.
 	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
 	esac
+	umask 077
 	# Always this name, so that a killed run leaves one at most; never readable by others.
 	new=$1.new
 	rm -f "$new"
 	status=0
-	(
-		umask 077
-		SETTING_KEY=$2 SETTING_VALUE=$3 SETTING_STYLE=$4 awk '
-			function scalar(value) {
-				if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
-					return value
-				gsub(quote, quote quote, value)
-				return quote value quote
-			}
-			BEGIN {
-				quote = sprintf("%c", 39)
-				quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
-				count = split(ENVIRON["SETTING_KEY"], want, ".")
-				depth = 0
-				done = 0
-				sure = 0
-			}
-			# Comments and lines of template code may stand at any depth: they end no mapping.
-			sure || /^[ ]*(#|<%|$)/ { print; next }
-			{
-				match($0, /^ */)
-				indent = RLENGTH
-			}
-			# The line after the setting tells whether that was a single value.
-			done {
-				if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
-				sure = 1
-				print
-				next
-			}
-			{
-				while (depth > 0 && indent <= level[depth]) depth--
-				depth++
-				level[depth] = indent
-				# Not a key: an item of a list, for example. What is below it has no path of keys.
-				name[depth] = ""
-				rest = substr($0, indent + 1)
-				if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
-				key = substr(rest, 1, RLENGTH)
-				sub(/: ?$/, "", key)
-				name[depth] = key
-				found = depth == count
-				for (i = 1; i <= count && found; i++) found = name[i] == want[i]
-				if (!found) { print; next }
-				old = substr(rest, length(key) + 2)
-				sub(/^ */, "", old)
-				if (match(old, quoted)) old = substr(old, RLENGTH + 1)
-				comment = match(old, /(^|[ ]+)#.*$/) ? substr(old, RSTART) : ""
-				sub(/^[ ]*/, " ", comment)
-				if (comment == " ") comment = ""
-				printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(ENVIRON["SETTING_VALUE"]), comment
-				done = 1
-			}
-			END { if (!done) exit 3 }
-		' "$1" >"$new"
-	) || status=$?
+	SETTING_KEY=$2 SETTING_VALUE=$3 SETTING_STYLE=$4 awk '
+		function scalar(value) {
+			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
+				return value
+			gsub(quote, quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			quote = sprintf("%c", 39)
+			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
+			count = split(ENVIRON["SETTING_KEY"], want, ".")
+			depth = 0
+			done = 0
+			sure = 0
+		}
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
+		{
+			match($0, /^ */)
+			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
+			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
+			rest = substr($0, indent + 1)
+			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
+			key = substr(rest, 1, RLENGTH)
+			sub(/: ?$/, "", key)
+			name[depth] = key
+			found = depth == count
+			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
+			if (!found) { print; next }
+			old = substr(rest, length(key) + 2)
+			sub(/^ */, "", old)
+			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
+			if (comment == " ") comment = ""
+			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(ENVIRON["SETTING_VALUE"]), comment
+			done = 1
+		}
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
 	if [ "$status" -ne 0 ]; then
 		rm -f "$new"
 		case $status in
@@ -134,7 +140,7 @@ edit_setting() {
 		fail "$1 could not be edited (is the disk full?)"
 	fi
 	put_in_place "$1" "$new"
-}
+)
 
 # set_setting FILE KEY VALUE: an address, number or URL.
 set_setting() {
@@ -146,33 +152,51 @@ set_text() {
 	edit_setting "$1" "$2" "$3" text
 }
 
-# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place.
-set_assignment() {
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
+set_assignment() (
 	need_file "$1"
+	refuse_control "$@"
+	umask 077
 	new=$1.new
 	rm -f "$new"
 	status=0
-	(
-		umask 077
-		SETTING_KEY=$2 SETTING_VALUE=$3 awk '
-			function word(value) {
-				if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
-				gsub(quote, quote "\\" quote quote, value)
-				return quote value quote
-			}
-			BEGIN { quote = sprintf("%c", 39); start = ENVIRON["SETTING_KEY"] "="; done = 0 }
-			index($0, start) == 1 { print start word(ENVIRON["SETTING_VALUE"]); done = 1; next }
-			{ print }
-			END { if (!done) exit 3 }
-		' "$1" >"$new"
-	) || status=$?
+	SETTING_KEY=$2 SETTING_VALUE=$3 awk '
+		function word(value) {
+			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
+			gsub(quote, quote "\\" quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
+			print start word(ENVIRON["SETTING_VALUE"]) rest
+			next
+		}
+		{ print }
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
 	if [ "$status" -ne 0 ]; then
 		rm -f "$new"
-		if [ "$status" -eq 3 ]; then fail "$1 has no line $2="; fi
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
 		fail "$1 could not be edited (is the disk full?)"
 	fi
 	put_in_place "$1" "$new"
-}
+)
 
 # protect FILE: a file that holds a password is the login user's alone.
 protect() {

@@ -43,6 +43,6 @@ fn set_database(context: &Context<'_>, values: &mut Values) -> Result<(), JobErr
 
 /// Sets the role that uaa and the cloud controller use, and its password.
 fn set_role(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_var(values, "postgres_role", "root");
+    context.set_var(values, "postgres_role", "root")?;
     context.set_secret(values, POSTGRES_PASSWORD)
 }

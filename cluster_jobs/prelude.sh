@@ -21,9 +21,14 @@ fail() {
 	exit 1
 }
 
-# Runs a command as the login user, in its home.
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
 as_user() {
-	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@" </dev/null)
+	pipe_as_user "$@" </dev/null
 }
 
 # paas COMPONENT ACTION: the release's own command.
@@ -44,12 +49,34 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
 # edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
 # KEY is a path such as database.host. Comments, order and everything else stay as they are.
 # STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
-edit_setting() {
-	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
-	new=$1.new.$$
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
+edit_setting() (
+	need_file "$1"
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
+	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
+	new=$1.new
+	rm -f "$new"
 	status=0
 	SETTING_KEY=$2 SETTING_VALUE=$3 SETTING_STYLE=$4 awk '
 		function scalar(value) {
@@ -64,18 +91,31 @@ edit_setting() {
 			count = split(ENVIRON["SETTING_KEY"], want, ".")
 			depth = 0
 			done = 0
+			sure = 0
 		}
-		done || /^[ ]*(#|$)/ { print; next }
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
 		{
 			match($0, /^ */)
 			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
 			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
 			rest = substr($0, indent + 1)
 			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
 			key = substr(rest, 1, RLENGTH)
 			sub(/: ?$/, "", key)
-			depth++
-			level[depth] = indent
 			name[depth] = key
 			found = depth == count
 			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
@@ -83,8 +123,8 @@ edit_setting() {
 			old = substr(rest, length(key) + 2)
 			sub(/^ */, "", old)
 			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
-			comment = match(old, /(^|[ ]+)#.*$/) ? substr(old, RSTART) : ""
-			sub(/^[ ]*/, " ", comment)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
 			if (comment == " ") comment = ""
 			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(ENVIRON["SETTING_VALUE"]), comment
 			done = 1
@@ -93,11 +133,14 @@ edit_setting() {
 	' "$1" >"$new" || status=$?
 	if [ "$status" -ne 0 ]; then
 		rm -f "$new"
-		if [ "$status" -eq 3 ]; then fail "$1 has no setting $2"; fi
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
 		fail "$1 could not be edited (is the disk full?)"
 	fi
 	put_in_place "$1" "$new"
-}
+)
 
 # set_setting FILE KEY VALUE: an address, number or URL.
 set_setting() {
@@ -109,10 +152,14 @@ set_text() {
 	edit_setting "$1" "$2" "$3" text
 }
 
-# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place.
-set_assignment() {
-	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
-	new=$1.new.$$
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
+set_assignment() (
+	need_file "$1"
+	refuse_control "$@"
+	umask 077
+	new=$1.new
+	rm -f "$new"
 	status=0
 	SETTING_KEY=$2 SETTING_VALUE=$3 awk '
 		function word(value) {
@@ -120,23 +167,53 @@ set_assignment() {
 			gsub(quote, quote "\\" quote quote, value)
 			return quote value quote
 		}
-		BEGIN { quote = sprintf("%c", 39); start = ENVIRON["SETTING_KEY"] "="; done = 0 }
-		index($0, start) == 1 { print start word(ENVIRON["SETTING_VALUE"]); done = 1; next }
+		BEGIN {
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
+			print start word(ENVIRON["SETTING_VALUE"]) rest
+			next
+		}
 		{ print }
 		END { if (!done) exit 3 }
 	' "$1" >"$new" || status=$?
 	if [ "$status" -ne 0 ]; then
 		rm -f "$new"
-		if [ "$status" -eq 3 ]; then fail "$1 has no line $2="; fi
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
 		fail "$1 could not be edited (is the disk full?)"
 	fi
 	put_in_place "$1" "$new"
-}
+)
 
 # protect FILE: a file that holds a password is the login user's alone.
 protect() {
+	need_file "$1"
 	chmod 0600 "$1"
 	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
 }
 
 # A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.

@@ -39,7 +39,7 @@ as_user() {
 # apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
 # upgrade, for example), but not for the lock of the package lists.
 apt() {
-	apt-get -q -y -o DPkg::Lock::Timeout=900 "$@"
+	apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
 }
 
 update_lists() {
@@ -70,9 +70,11 @@ missing_packages() {
 	done
 }
 
-# The lists are good when they're there and a day old at most.
+# The lists are good when they're there and were fetched within a day; their own times are the
+# mirror's, the folder's is ours.
 lists_are_fresh() {
-	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1)" ]
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
+		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
 }
 
 install_packages() {

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2016 # each check below is a script of its own, handed over as one word
 # Looks at a host and prints what it finds, one fact a line: "key value". Changes nothing.
 # Runs as root; lib/plan/facts.rs reads the output.
 set -eu

@@ -10,11 +10,9 @@ use paas_cluster_build::cluster_file::Place;
 use paas_cluster_build::engine::{Cancel, Engine, Limits, Outcome, event_channel};
 use paas_cluster_build::event::{Event, Fact, StepResult};
 use paas_cluster_build::model::{Host, HostKeyPolicy, SshSettings, Sudo};
-use paas_cluster_build::plan::{
-    Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId,
-};
+use paas_cluster_build::plan::{Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId};
 use paas_cluster_build::run_state::RunState;
-use paas_cluster_build::script::Upload;
+use paas_cluster_build::script::{Upload, Values};
 use paas_cluster_build::transport::{
     Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
 };
@@ -73,15 +71,24 @@ impl Transport for FleetTransport {
         if let Some(Behaviour::Unreachable(kind)) =
             self.0.behaviour.get(&(host.address, String::new()))
         {
-            return Err(TransportError { kind: *kind, message: "scripted".into() });
+            return Err(TransportError {
+                kind: *kind,
+                message: "scripted".into(),
+            });
         }
-        Ok(Box::new(Scripted { fleet: self.0.clone(), host: host.address }))
+        Ok(Box::new(Scripted {
+            fleet: self.0.clone(),
+            host: host.address,
+        }))
     }
 }
 
 impl Connection for Scripted {
     fn query(&mut self, _: &str) -> Result<QueryOutput, TransportError> {
-        Ok(QueryOutput { output: b"fact\n".to_vec(), status: 0 })
+        Ok(QueryOutput {
+            output: b"fact\n".to_vec(),
+            status: 0,
+        })
     }
 
     fn run_step(
@@ -92,7 +99,11 @@ impl Connection for Scripted {
         let fleet = &self.fleet;
         let now = fleet.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         fleet.most_at_once.fetch_max(now, Ordering::SeqCst);
-        fleet.order.lock().unwrap().push(format!("{} {}", request.step, self.host));
+        fleet
+            .order
+            .lock()
+            .unwrap()
+            .push(format!("{} {}", request.step, self.host));
         let key = (self.host, request.step.to_owned());
         let end = match fleet.behaviour.get(&key) {
             Some(Behaviour::Exit(status)) => Ok(StepEnd::Exited(*status)),
@@ -102,7 +113,10 @@ impl Connection for Scripted {
             }
             Some(Behaviour::Disconnect) => {
                 on_output(b"half a li");
-                Err(TransportError { kind: TransportErrorKind::Lost, message: "cut".into() })
+                Err(TransportError {
+                    kind: TransportErrorKind::Lost,
+                    message: "cut".into(),
+                })
             }
             Some(Behaviour::Locked) => Ok(StepEnd::Locked(
                 r#"{"operator":"eve","workstation":"far","run":"r9","step":"uaa","since":"noon"}"#
@@ -147,14 +161,23 @@ fn host(address: IpAddr) -> Host {
         known_hosts: None,
         host_keys: HostKeyPolicy::Off,
     };
-    Host { address, ssh, packages: Vec::new(), place: Place::new(1, 1) }
+    Host {
+        address,
+        ssh,
+        packages: Vec::new(),
+        place: Place::new(1, 1),
+    }
 }
 
 fn step(name: &str, last: u8) -> Step {
     Step {
-        id: StepId { step: name.into(), host: address(last) },
+        id: StepId {
+            step: name.into(),
+            host: address(last),
+        },
         mode: Mode::Supervised,
         script: "true\n".into(),
+        values: Values::new(),
         digest: String::new(),
         receipt: "{".into(),
         uploads: Vec::new(),
@@ -174,25 +197,47 @@ fn stage(name: &str, hosts: impl IntoIterator<Item = u8>) -> Stage {
 }
 
 fn plan(stages: Vec<Stage>) -> Plan {
-    Plan { cluster: "test".into(), operation: "build".into(), stages }
+    Plan {
+        cluster: "test".into(),
+        operation: "build".into(),
+        stages,
+    }
 }
 
 fn fleet(behaviour: impl IntoIterator<Item = (u8, &'static str, Behaviour)>) -> Arc<Fleet> {
-    let behaviour =
-        behaviour.into_iter().map(|(last, step, b)| ((address(last), step.to_owned()), b));
-    Arc::new(Fleet { behaviour: behaviour.collect(), ..Fleet::default() })
+    let behaviour = behaviour
+        .into_iter()
+        .map(|(last, step, b)| ((address(last), step.to_owned()), b));
+    Arc::new(Fleet {
+        behaviour: behaviour.collect(),
+        ..Fleet::default()
+    })
 }
 
 /// Runs a plan and returns its outcome and its events, which RunState has found legal.
-fn run_with(fleet: &Arc<Fleet>, plan: &Plan, forks: usize, cancel: &Cancel) -> (Outcome, Vec<Event>) {
+fn run_with(
+    fleet: &Arc<Fleet>,
+    plan: &Plan,
+    forks: usize,
+    cancel: &Cancel,
+) -> (Outcome, Vec<Event>) {
     let hosts: Vec<Host> = (1..=60).map(|last| host(address(last))).collect();
-    let limits = Limits { forks, keep_scripts: false };
+    let limits = Limits {
+        forks,
+        keep_scripts: false,
+    };
     let transport = Arc::new(FleetTransport(fleet.clone()));
     let engine = Engine::new(transport, &hosts, &Sudo::No, limits);
-    let run =
-        RunIdentity { id: "r1".into(), operator: "ada".into(), workstation: "desk".into() };
+    let run = RunIdentity {
+        id: "r1".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+    };
     let (sink, mut receiver) = event_channel("r1");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (outcome, events) = runtime.block_on(async {
         let collect = tokio::spawn(async move {
             let mut events = Vec::new();
@@ -207,7 +252,9 @@ fn run_with(fleet: &Arc<Fleet>, plan: &Plan, forks: usize, cancel: &Cancel) -> (
     });
     let mut state = RunState::new();
     for event in &events {
-        state.apply(event).unwrap_or_else(|error| panic!("{error}: {event:?}"));
+        state
+            .apply(event)
+            .unwrap_or_else(|error| panic!("{error}: {event:?}"));
     }
     (outcome, events)
 }
@@ -217,27 +264,44 @@ fn run(fleet: &Arc<Fleet>, plan: &Plan) -> (Outcome, Vec<Event>) {
 }
 
 fn result(outcome: &Outcome, name: &str, last: u8) -> StepResult {
-    outcome.results[&StepId { step: name.into(), host: address(last) }].clone()
+    outcome.results[&StepId {
+        step: name.into(),
+        host: address(last),
+    }]
+        .clone()
 }
 
 #[test]
 fn stages_run_in_order_over_one_connection_a_host() {
     let fleet = fleet([]);
-    let plan = plan(vec![stage("nats", [1, 2]), stage("router", [1, 2]), stage("uaa", [1])]);
+    let plan = plan(vec![
+        stage("nats", [1, 2]),
+        stage("router", [1, 2]),
+        stage("uaa", [1]),
+    ]);
     let (outcome, _) = run(&fleet, &plan);
     assert_eq!(outcome.succeeded(), 5);
     assert_eq!(fleet.connects.load(Ordering::SeqCst), 2);
     let order = fleet.order.lock().unwrap().clone();
-    let stages: Vec<&str> = order.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    let stages: Vec<&str> = order
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
     assert_eq!(stages, ["nats", "nats", "router", "router", "uaa"]);
 }
 
 #[test]
 fn a_failed_host_stops_later_stages_but_not_its_neighbours() {
     let fleet = fleet([(2, "nats", Behaviour::Exit(7))]);
-    let (outcome, events) = run(&fleet, &plan(vec![stage("nats", 1..=5), stage("router", 1..=3)]));
+    let (outcome, events) = run(
+        &fleet,
+        &plan(vec![stage("nats", 1..=5), stage("router", 1..=3)]),
+    );
     assert_eq!(outcome.succeeded(), 4);
-    assert_eq!(result(&outcome, "nats", 2), StepResult::Failed { status: 7 });
+    assert_eq!(
+        result(&outcome, "nats", 2),
+        StepResult::Failed { status: 7 }
+    );
     assert_eq!(outcome.not_started, 3);
     let reasons: Vec<String> = events
         .iter()
@@ -252,7 +316,12 @@ fn a_failed_host_stops_later_stages_but_not_its_neighbours() {
 #[test]
 fn forks_and_max_in_flight_bound_what_runs_at_once() {
     let fleet_a = fleet([]);
-    run_with(&fleet_a, &plan(vec![stage("nats", 1..=40)]), 3, &Cancel::default());
+    run_with(
+        &fleet_a,
+        &plan(vec![stage("nats", 1..=40)]),
+        3,
+        &Cancel::default(),
+    );
     assert!(fleet_a.most_at_once.load(Ordering::SeqCst) <= 3);
     let fleet_b = fleet([]);
     let mut narrow = stage("nats", 1..=40);
@@ -273,8 +342,7 @@ fn a_failed_canary_spares_the_others() {
 
 #[test]
 fn max_failures_stops_starting_more() {
-    let fleet =
-        fleet((1..=3).map(|last| (last, "dea", Behaviour::Exit(1))));
+    let fleet = fleet((1..=3).map(|last| (last, "dea", Behaviour::Exit(1))));
     let mut bounded = stage("dea", 1..=10);
     bounded.max_failures = Some(1);
     bounded.max_in_flight = Some(1);
@@ -287,9 +355,15 @@ fn an_unreachable_host_is_told_once_and_its_steps_not_started() {
     let fleet = fleet([(2, "", Behaviour::Unreachable(TransportErrorKind::Auth))]);
     let (outcome, events) = run(&fleet, &plan(vec![stage("nats", 1..=3), stage("uaa", [2])]));
     assert_eq!(outcome.unreachable.len(), 1);
-    assert_eq!(outcome.unreachable[&address(2)].kind, TransportErrorKind::Auth);
+    assert_eq!(
+        outcome.unreachable[&address(2)].kind,
+        TransportErrorKind::Auth
+    );
     assert_eq!((outcome.succeeded(), outcome.not_started), (2, 2));
-    let told = events.iter().filter(|e| matches!(e.fact, Fact::HostUnreachable { .. })).count();
+    let told = events
+        .iter()
+        .filter(|e| matches!(e.fact, Fact::HostUnreachable { .. }))
+        .count();
     assert_eq!(told, 1);
 }
 
@@ -297,7 +371,10 @@ fn an_unreachable_host_is_told_once_and_its_steps_not_started() {
 fn a_lost_connection_is_unknown_never_success_and_keeps_its_output() {
     let fleet = fleet([(1, "nats", Behaviour::Disconnect)]);
     let (outcome, events) = run(&fleet, &plan(vec![stage("nats", [1])]));
-    assert_eq!(result(&outcome, "nats", 1), StepResult::Unknown { why: "cut".into() });
+    assert_eq!(
+        result(&outcome, "nats", 1),
+        StepResult::Unknown { why: "cut".into() }
+    );
     let text: String = events.iter().filter_map(output_of).collect();
     assert_eq!(text, "half a li");
 }
@@ -307,7 +384,9 @@ fn another_run_is_named() {
     let fleet = fleet([(1, "nats", Behaviour::Locked)]);
     let (outcome, _) = run(&fleet, &plan(vec![stage("nats", [1])]));
     assert!(outcome.is_locked());
-    let StepResult::Locked { holder } = result(&outcome, "nats", 1) else { panic!("not locked") };
+    let StepResult::Locked { holder } = result(&outcome, "nats", 1) else {
+        panic!("not locked")
+    };
     assert_eq!(holder, "eve at far runs uaa there (run r9) since noon");
 }
 
@@ -337,8 +416,12 @@ fn cancelling_once_lets_running_steps_end_and_starts_no_more() {
     let fleet = fleet([(1, "nats", Behaviour::Stall)]);
     let cancel = Cancel::default();
     cancel.raise();
-    let (outcome, _) =
-        run_with(&fleet, &plan(vec![stage("nats", [1]), stage("uaa", [1])]), 50, &cancel);
+    let (outcome, _) = run_with(
+        &fleet,
+        &plan(vec![stage("nats", [1]), stage("uaa", [1])]),
+        50,
+        &cancel,
+    );
     assert!(outcome.cancelled);
     assert_eq!((outcome.succeeded(), outcome.not_started), (0, 2));
 }
@@ -357,8 +440,12 @@ fn cancelling_twice_leaves_a_stalled_step() {
             cancel.raise();
         })
     };
-    let (outcome, _) =
-        run_with(&fleet, &plan(vec![stage("nats", [1]), stage("uaa", [1])]), 50, &cancel);
+    let (outcome, _) = run_with(
+        &fleet,
+        &plan(vec![stage("nats", [1]), stage("uaa", [1])]),
+        50,
+        &cancel,
+    );
     raised.join().unwrap();
     assert!(outcome.cancelled);
     assert_eq!(outcome.not_started, 1);

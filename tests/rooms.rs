@@ -12,7 +12,10 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     let row = Regex::new(r"(?m)^\| `([^`]+)` \|[^|]*\| ([^|]*) \|$").unwrap();
     row.captures_iter(&text)
         .map(|row| {
-            let allowed = row[2].split(", ").filter(|name| *name != "–").map(str::to_owned);
+            let allowed = row[2]
+                .split(", ")
+                .filter(|name| *name != "–")
+                .map(str::to_owned);
             (row[1].to_owned(), allowed.collect())
         })
         .collect()
@@ -40,8 +43,10 @@ fn imports(source: &str) -> BTreeSet<String> {
     let single = Regex::new(r"\bcrate::([a-z_]+)").unwrap();
     let group = Regex::new(r"(?s)\bcrate::\{(.*?)\};").unwrap();
     let head = Regex::new(r"(?:^|,)\s*([a-z_]+)").unwrap();
-    let mut found: BTreeSet<String> =
-        single.captures_iter(source).map(|c| c[1].to_owned()).collect();
+    let mut found: BTreeSet<String> = single
+        .captures_iter(source)
+        .map(|c| c[1].to_owned())
+        .collect();
     for inside in group.captures_iter(source) {
         // Only names on the group's first level are rooms.
         let mut depth = 0;
@@ -85,7 +90,10 @@ fn every_room_is_in_the_table() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
-            assert!(table.contains_key(&format!("lib/{name}")), "lib/{name} is in no row");
+            assert!(
+                table.contains_key(&format!("lib/{name}")),
+                "lib/{name} is in no row"
+            );
         } else {
             assert_eq!(name, "lib.rs", "a file beside the rooms");
         }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use paas_cluster_build::cluster_file;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,13 +31,24 @@ pub struct Cli {
     pub build: BuildArgs,
 }
 
+/// Finds the subcommand that a word was probably meant to be.
+pub fn nearest_command(word: &str) -> Option<String> {
+    let cli = Cli::command();
+    let names = cli.get_subcommands().map(|command| command.get_name());
+    cluster_file::nearest(word, names).map(str::to_owned)
+}
+
 /// Options that every subcommand takes.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// The cluster file.
     #[arg(
-        short, long, global = true, value_name = "FILE",
-        default_value = "config/cluster.yml", env = "PAAS_CLUSTER_FILE"
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "config/cluster.yml",
+        env = "PAAS_CLUSTER_FILE"
     )]
     pub config: PathBuf,
     /// Where runs are kept [default: $XDG_STATE_HOME/paas-cluster-build].

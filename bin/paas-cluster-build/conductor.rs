@@ -58,7 +58,10 @@ impl<'a> Conductor<'a> {
             .enable_all()
             .build()?;
         let cluster = &workspace.cluster;
-        let limits = Limits { forks: usize::from(forks), keep_scripts };
+        let limits = Limits {
+            forks: usize::from(forks),
+            keep_scripts,
+        };
         let transport = Arc::new(SshTransport::new());
         Ok(Conductor {
             workspace,
@@ -74,11 +77,7 @@ impl<'a> Conductor<'a> {
 
     /// Plans an operation without any knowledge of the hosts: every script is rendered, and every
     /// error of a template or value found, before a host is contacted.
-    pub fn rehearse(
-        &self,
-        operation: &Operation,
-        selection: &Selection,
-    ) -> Result<Plan, Failure> {
+    pub fn rehearse(&self, operation: &Operation, selection: &Selection) -> Result<Plan, Failure> {
         let survey = Survey {
             facts: Facts::default(),
             secrets: self.vault(selection).stand_ins(),
@@ -92,20 +91,27 @@ impl<'a> Conductor<'a> {
         let vault = self.vault(selection);
         let mut probe = operation::probe(&self.workspace.cluster, selection);
         probe.add_hosts(vault.keepers());
-        let blind = Survey { facts: Facts::default(), secrets: vault.stand_ins() };
+        let blind = Survey {
+            facts: Facts::default(),
+            secrets: vault.stand_ins(),
+        };
         let plan = self.plan(&probe, &blind, false)?;
-        let hosts = plan.stages.iter().map(|stage| stage.steps.len()).sum::<usize>();
+        let hosts = plan
+            .stages
+            .iter()
+            .map(|stage| stage.steps.len())
+            .sum::<usize>();
         if self.output != Output::Json {
-            anstream::eprintln!("looking at {hosts} host{}", if hosts == 1 { "" } else { "s" });
+            anstream::eprintln!(
+                "looking at {hosts} host{}",
+                if hosts == 1 { "" } else { "s" }
+            );
         }
         let unwatched = EventSink::unwatched();
         let outcome = self.runtime.block_on(async {
             tokio::select! {
                 outcome = self.engine.run(&plan, &self.run, &self.cancel, &unwatched) => Ok(outcome),
-                _ = tokio::signal::ctrl_c() => Err(Failure {
-                    exit: Exit::Cancelled,
-                    message: "cancelled; nothing was changed".to_owned(),
-                }),
+                _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed")),
             }
         })?;
         let facts = facts_of(outcome);
@@ -129,7 +135,9 @@ impl<'a> Conductor<'a> {
             run: &self.run,
             force,
         };
-        planner.resolve(operation).map_err(|errors| self.workspace.plan_errors(&errors))
+        planner
+            .resolve(operation)
+            .map_err(|errors| self.workspace.plan_errors(&errors))
     }
 
     /// Runs a plan, shows it and keeps its journal; returns how it ended.
@@ -157,7 +165,8 @@ impl<'a> Conductor<'a> {
     /// Runs queries only, and returns what they said.
     pub fn ask(&self, plan: &Plan) -> Outcome {
         let unwatched = EventSink::unwatched();
-        self.runtime.block_on(self.engine.run(plan, &self.run, &self.cancel, &unwatched))
+        self.runtime
+            .block_on(self.engine.run(plan, &self.run, &self.cancel, &unwatched))
     }
 
     /// Turns Ctrl-C and SIGTERM into the levels of cancelling.
@@ -183,7 +192,9 @@ impl<'a> Conductor<'a> {
     }
 
     fn vault(&self, selection: &Selection) -> Vault<'_> {
-        let Workspace { cluster, catalog, .. } = self.workspace;
+        let Workspace {
+            cluster, catalog, ..
+        } = self.workspace;
         Vault::new(cluster, catalog, selection, &self.state_dir)
     }
 }
@@ -202,9 +213,14 @@ fn state_dir(common: &Common) -> Result<PathBuf, Failure> {
 /// Reads what the probe's queries said.
 fn facts_of(outcome: Outcome) -> Facts {
     let mut facts = Facts::default();
-    let unknown = |kind: &str, why: String| HostState::Unknown { kind: kind.to_owned(), why };
+    let unknown = |kind: &str, why: String| HostState::Unknown {
+        kind: kind.to_owned(),
+        why,
+    };
     for (host, unreachable) in outcome.unreachable {
-        facts.hosts.insert(host, unknown(unreachable.kind.name(), unreachable.error));
+        facts
+            .hosts
+            .insert(host, unknown(unreachable.kind.name(), unreachable.error));
     }
     for (id, result) in outcome.results {
         let state = match outcome.outputs.get(&id) {
@@ -213,7 +229,10 @@ fn facts_of(outcome: Outcome) -> Facts {
             }
             Some(answer) => unknown(
                 "host",
-                format!("looking at it failed: {}", answer.text.lines().last().unwrap_or_default()),
+                format!(
+                    "looking at it failed: {}",
+                    answer.text.lines().last().unwrap_or_default()
+                ),
             ),
             None => unknown("lost", describe(&result)),
         };

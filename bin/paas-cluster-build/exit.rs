@@ -39,31 +39,51 @@ pub struct Failure {
     pub exit: Exit,
     /// What happened and what to do; complete, may have several lines.
     pub message: String,
+    /// Whether the message brings its own `error:`, as the drawings of problems in a file do.
+    is_drawn: bool,
 }
 
 impl Failure {
+    /// Makes an error that ends the command with a code.
+    pub fn new(exit: Exit, message: impl ToString) -> Failure {
+        Failure {
+            exit,
+            message: message.to_string(),
+            is_drawn: false,
+        }
+    }
+
     /// Makes an error about input or configuration.
     pub fn usage(message: impl ToString) -> Failure {
-        Failure { exit: Exit::Usage, message: message.to_string() }
+        Failure::new(Exit::Usage, message)
+    }
+
+    /// Makes an error of problems that are already drawn at their places in the file.
+    pub fn drawn(message: String) -> Failure {
+        Failure {
+            exit: Exit::Usage,
+            message,
+            is_drawn: true,
+        }
     }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
-        Failure { exit: Exit::Failed, message: format!("{error:#}") }
+        Failure::new(Exit::Failed, format!("{error:#}"))
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        Failure { exit: Exit::Failed, message: error.to_string() }
+        Failure::new(Exit::Failed, error)
     }
 }
 
 /// Prints an error and returns the code to end with.
 pub fn report(failure: &Failure) -> ExitCode {
     let message = failure.message.trim_end();
-    if message.starts_with("error") {
+    if failure.is_drawn {
         anstream::eprintln!("{message}");
     } else {
         use owo_colors::OwoColorize;

@@ -11,7 +11,10 @@ pub fn new_run() -> RunIdentity {
     let _ = getrandom::fill(&mut random);
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     RunIdentity {
-        id: format!("{}-{random}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")),
+        id: format!(
+            "{}-{random}",
+            jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")
+        ),
         operator: operator(),
         workstation: workstation(),
     }

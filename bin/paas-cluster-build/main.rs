@@ -2,7 +2,10 @@
 //! a message and an exit code.
 
 #![forbid(unsafe_code)]
-#![allow(missing_docs, reason = "clap's doc comments are the help; the rest is private")]
+#![allow(
+    missing_docs,
+    reason = "clap's doc comments are the help; the rest is private"
+)]
 
 mod args;
 mod commands;
@@ -32,11 +35,19 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let common = &cli.common;
-    let Some(command) = &cli.command else { return build::build(common, &cli.build) };
+    let Some(command) = &cli.command else {
+        return build::build(common, &cli.build);
+    };
     match command {
         Command::Build(args) => build::build(common, args),
         Command::Bootstrap { run, force } => build::bootstrap(common, run, *force),
-        Command::Plan { components, limit, forks, force, offline } => {
+        Command::Plan {
+            components,
+            limit,
+            forks,
+            force,
+            offline,
+        } => {
             let request = look::PlanRequest {
                 components,
                 limits: &limit.limit,
@@ -46,23 +57,35 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             };
             look::plan(common, &request)
         }
-        Command::Render { components, limit, to } => {
-            look::render(common, components, &limit.limit, to)
-        }
+        Command::Render {
+            components,
+            limit,
+            to,
+        } => look::render(common, components, &limit.limit, to),
         Command::Check => look::check(common),
-        Command::Status { components, limit, forks } => {
-            look::status(common, components, &limit.limit, forks.forks)
-        }
+        Command::Status {
+            components,
+            limit,
+            forks,
+        } => look::status(common, components, &limit.limit, forks.forks),
         Command::Start(args) => build::control(common, args, Action::Start),
         Command::Stop(args) => build::control(common, args, Action::Stop),
         Command::Restart(args) => build::control(common, args, Action::Restart),
-        Command::Exec { limit, forks, root, command } => {
-            exec::exec(common, &limit.limit, forks.forks, *root, command)
-        }
+        Command::Exec {
+            limit,
+            forks,
+            root,
+            command,
+        } => exec::exec(common, &limit.limit, forks.forks, *root, command),
         Command::Lab { action } => lab::lab(common, action),
         Command::Schema => look::schema(),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "paas-cluster-build", &mut std::io::stdout());
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "paas-cluster-build",
+                &mut std::io::stdout(),
+            );
             Ok(Exit::Done)
         }
     }

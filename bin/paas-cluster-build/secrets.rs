@@ -35,14 +35,21 @@ impl<'a> Vault<'a> {
         state: &Path,
     ) -> Vault<'a> {
         let mut needs: BTreeMap<String, SecretNeed> = BTreeMap::new();
-        let selected = cluster.components.iter().filter(|c| selection.has_component(&c.name));
+        let selected = cluster
+            .components
+            .iter()
+            .filter(|c| selection.has_component(&c.name));
         for job in selected.flat_map(|component| &component.jobs) {
             for need in catalog.get(job).map_or(&[][..], |job| job.secrets()) {
                 needs.insert(need.name.clone(), need.clone());
             }
         }
         let folder = state.join(&cluster.name).join("secrets");
-        Vault { cluster, folder, needs: needs.into_values().collect() }
+        Vault {
+            cluster,
+            folder,
+            needs: needs.into_values().collect(),
+        }
     }
 
     /// Returns a stand-in for each secret, for scripts that are only looked at.
@@ -53,7 +60,10 @@ impl<'a> Vault<'a> {
 
     /// Lists the hosts that keep secrets: they're asked even when nothing else is done there.
     pub fn keepers(&self) -> Vec<IpAddr> {
-        self.needs.iter().filter_map(|need| self.keeper(need)).collect()
+        self.needs
+            .iter()
+            .filter_map(|need| self.keeper(need))
+            .collect()
     }
 
     /// Finds every secret, or makes it; a new one is kept here before it's used anywhere.
@@ -64,7 +74,7 @@ impl<'a> Vault<'a> {
                 let known = facts.known(self.keeper(need)?)?;
                 known.secrets.get(&need.name).cloned()
             };
-            let secret = match self.from_file(&need.name)? {
+            let secret = match self.configured(&need.name)? {
                 Some(secret) => secret,
                 None => match on_host().or_else(|| self.kept_here(&need.name)) {
                     Some(secret) => secret,
@@ -82,13 +92,17 @@ impl<'a> Vault<'a> {
     }
 
     /// `vars.<name>`: a mapping `{env: NAME}` or `{file: PATH}`, or the secret itself.
-    fn from_file(&self, name: &str) -> Result<Option<SecretString>, Failure> {
-        let Some((value, place)) = self.cluster.vars.get(name) else { return Ok(None) };
+    fn configured(&self, name: &str) -> Result<Option<SecretString>, Failure> {
+        let Some((value, place)) = self.cluster.vars.get(name) else {
+            return Ok(None);
+        };
         let at = format!("{}:{}", self.cluster.file.display(), place.line);
         let member = |key| value.get(key).and_then(Value::as_str);
         let secret = if let Some(variable) = member("env") {
             std::env::var(variable).map_err(|_| {
-                Failure::usage(format!("{at}: the environment variable {variable} isn't set"))
+                Failure::usage(format!(
+                    "{at}: the environment variable {variable} isn't set"
+                ))
             })?
         } else if let Some(path) = member("file") {
             let folder = self.cluster.file.parent().unwrap_or(Path::new(""));
@@ -120,13 +134,18 @@ impl<'a> Vault<'a> {
         let secret = random_text()?;
         self.keep(name, &secret).map_err(|error| {
             let folder = self.folder.display();
-            Failure::usage(format!("the new secret {name} can't be kept in {folder}: {error}"))
+            Failure::usage(format!(
+                "the new secret {name} can't be kept in {folder}: {error}"
+            ))
         })?;
         Ok(secret)
     }
 
     fn keep(&self, name: &str, secret: &SecretString) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)?;
         // Temporary files are 0600 from their first moment.
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         writeln!(file, "{}", secret.expose_secret())?;

@@ -37,12 +37,17 @@ impl Show {
     pub fn new(output: Output, journal: Journal) -> Show {
         let view = match output {
             Output::Json => View::Json(JsonLines::new(stdout())),
-            Output::Human if stdout().is_terminal() && stderr().is_terminal() => {
-                View::Live(Box::new(Terminal::new(ProgressDrawTarget::stderr(), colour())))
-            }
+            Output::Human if stdout().is_terminal() && stderr().is_terminal() => View::Live(
+                Box::new(Terminal::new(ProgressDrawTarget::stderr(), colour())),
+            ),
             Output::Human | Output::Plain => View::Plain(Plain::new(stdout(), TimeZone::system())),
         };
-        Show { view, journal, state: RunState::new(), start: Instant::now() }
+        Show {
+            view,
+            journal,
+            state: RunState::new(),
+            start: Instant::now(),
+        }
     }
 
     /// Takes events until the run is over.

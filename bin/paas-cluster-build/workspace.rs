@@ -10,7 +10,7 @@ use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSou
 use paas_cluster_build::plan::{PlanError, PreparedRelease};
 
 use crate::args::Common;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 
 /// A valid cluster and the jobs that it may use.
 pub struct Workspace {
@@ -34,7 +34,9 @@ impl Workspace {
         let text = decode(&bytes)
             .map_err(|problem| problems(path, &String::from_utf8_lossy(&bytes), &[problem]))?;
         let (file, mut found) = ClusterFile::parse(path, &text);
-        let Some(file) = file else { return Err(problems(path, &text, &found)) };
+        let Some(file) = file else {
+            return Err(problems(path, &text, &found));
+        };
         let builtin = Catalog::new(cluster_jobs::all());
         let catalog = match file.jobs_folder() {
             Some(folder) => builtin.with_site_jobs(&folder).map_err(|errors| {
@@ -46,7 +48,12 @@ impl Workspace {
         let jobs = catalog.facts();
         let release = common.release.as_deref().map(parse_release).transpose()?;
         match Cluster::new(&file, &jobs, release) {
-            Ok(cluster) if found.is_empty() => Ok(Workspace { cluster, catalog, jobs, text }),
+            Ok(cluster) if found.is_empty() => Ok(Workspace {
+                cluster,
+                catalog,
+                jobs,
+                text,
+            }),
             Ok(_) => Err(problems(path, &text, &found)),
             Err(more) => {
                 found.extend(more);
@@ -57,7 +64,15 @@ impl Workspace {
 
     /// Narrows the cluster to components and `--limit`s.
     pub fn select(&self, components: &[String], limits: &[String]) -> Result<Selection, Failure> {
-        self.cluster.select(components, limits).map_err(Failure::usage)
+        self.cluster.select(components, limits).map_err(|unknown| {
+            // A single word may be a misspelt subcommand as well.
+            let command = components
+                .iter()
+                .find_map(|word| crate::args::nearest_command(word));
+            let help =
+                command.map(|name| format!("\nhelp: the subcommand `{name}` has a similar name"));
+            Failure::usage(format!("{unknown}{}", help.unwrap_or_default()))
+        })
     }
 
     /// Says which components need a release when there's none.
@@ -88,7 +103,10 @@ impl Workspace {
     /// Packs the release, if there is one.
     pub fn prepare_release(&self) -> Result<Option<PreparedRelease>, Failure> {
         let release = self.cluster.release.as_ref();
-        release.map(PreparedRelease::prepare).transpose().map_err(Failure::usage)
+        release
+            .map(PreparedRelease::prepare)
+            .transpose()
+            .map_err(Failure::usage)
     }
 
     /// Turns errors of planning into one that shows each at its place in the file.
@@ -102,10 +120,14 @@ impl Workspace {
             }
         }
         lines.dedup();
-        if !placed.is_empty() {
-            lines.push(problems(&self.cluster.file, &self.text, &placed).message);
+        if placed.is_empty() {
+            return Failure::usage(lines.join("\n"));
         }
-        Failure::usage(lines.join("\n"))
+        let mut drawn = problems(&self.cluster.file, &self.text, &placed).message;
+        lines
+            .iter()
+            .for_each(|line| drawn.push_str(&format!("\nerror: {line}\n")));
+        Failure::drawn(drawn)
     }
 }
 
@@ -113,7 +135,7 @@ fn problems(path: &Path, text: &str, problems: &[Problem]) -> Failure {
     let mut problems = problems.to_vec();
     paas_cluster_build::cluster_file::sort_problems(&mut problems);
     // anstream takes the colours out again where they aren't wanted.
-    Failure { exit: Exit::Usage, message: render_problems(path, text, &problems, true) }
+    Failure::drawn(render_problems(path, text, &problems, true))
 }
 
 /// Reads `--release`: a path, or a URL with its digest.
@@ -130,9 +152,19 @@ fn parse_release(given: &str) -> Result<Release, Failure> {
                 "--release: `{sha256}` is no SHA-256; 64 hexadecimal digits are expected"
             )));
         }
-        Artifact::Url { url: url.to_owned(), sha256: sha256.to_ascii_lowercase() }
+        Artifact::Url {
+            url: url.to_owned(),
+            sha256: sha256.to_ascii_lowercase(),
+        }
     } else {
-        Artifact::Path { path: given.into(), sha256: None }
+        Artifact::Path {
+            path: given.into(),
+            sha256: None,
+        }
     };
-    Ok(Release { micro_paas: None, paas_release: ReleaseSource::Artifact(artifact), place: None })
+    Ok(Release {
+        micro_paas: None,
+        paas_release: ReleaseSource::Artifact(artifact),
+        place: None,
+    })
 }

@@ -8,7 +8,10 @@ use crate::script::Values;
 
 /// `cloud_controller_ng.sh`.
 #[derive(Template, Deserialize)]
-#[template(path = "cloud_controller_ng/cloud_controller_ng.sh", config = "config/askama.toml")]
+#[template(
+    path = "cloud_controller_ng/cloud_controller_ng.sh",
+    config = "config/askama.toml"
+)]
 struct Script {
     nats_ip: String,
     index: u32,
@@ -21,7 +24,10 @@ struct Script {
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
-    let template = ("cloud_controller_ng/cloud_controller_ng.sh", include_str!("cloud_controller_ng.sh"));
+    let template = (
+        "cloud_controller_ng/cloud_controller_ng.sh",
+        include_str!("cloud_controller_ng.sh"),
+    );
     Box::new(
         ReleaseJob::new::<Script>("cloud_controller_ng", template, collect)
             .needs("nats", "messages between the components")
@@ -29,15 +35,18 @@ pub fn job() -> Box<dyn Job> {
             .needs("postgres", "applications and services")
             .provides("http", 9022)
             .secret(super::POSTGRES_PASSWORD, "postgres")
-            .check(Check::Http { port: 9022, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 9022,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    context.set_var(values, "domain", super::DOMAIN);
-    context.set_address(values, "uaa_ip", "uaa")?;
+    context.set_var(values, "domain", super::DOMAIN)?;
+    context.set_url_host(values, "uaa_ip", "uaa")?;
     super::set_database(context, values)?;
     Ok(())
 }

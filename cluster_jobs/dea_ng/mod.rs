@@ -26,13 +26,16 @@ pub fn job() -> Box<dyn Job> {
             .provides("directory server", 34567)
             .after("warden")
             .after("directory_server")
-            .check(Check::Http { port: 8084, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8084,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    context.set_var(values, "domain", super::DOMAIN);
+    context.set_var(values, "domain", super::DOMAIN)?;
     Ok(())
 }

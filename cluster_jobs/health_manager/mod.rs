@@ -8,7 +8,10 @@ use crate::script::Values;
 
 /// `health_manager.sh`.
 #[derive(Template, Deserialize)]
-#[template(path = "health_manager/health_manager.sh", config = "config/askama.toml")]
+#[template(
+    path = "health_manager/health_manager.sh",
+    config = "config/askama.toml"
+)]
 struct Script {
     nats_ip: String,
     index: u32,
@@ -16,17 +19,23 @@ struct Script {
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
-    let template = ("health_manager/health_manager.sh", include_str!("health_manager.sh"));
+    let template = (
+        "health_manager/health_manager.sh",
+        include_str!("health_manager.sh"),
+    );
     Box::new(
         ReleaseJob::new::<Script>("health_manager", template, collect)
             .needs("nats", "messages between the components")
             .provides("health", 8083)
-            .check(Check::Http { port: 8083, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8083,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     Ok(())
 }

@@ -18,21 +18,27 @@ struct Script {
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
-    let template = ("mysql_gateway/mysql_gateway.sh", include_str!("mysql_gateway.sh"));
+    let template = (
+        "mysql_gateway/mysql_gateway.sh",
+        include_str!("mysql_gateway.sh"),
+    );
     Box::new(
         ReleaseJob::new::<Script>("mysql_gateway", template, collect)
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")
             .provides("http", 8085)
-            .check(Check::Http { port: 8085, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8085,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    context.set_address(values, "cc_ip", "cloud_controller_ng")?;
-    context.set_address(values, "uaa_ip", "uaa")?;
+    context.set_url_host(values, "cc_ip", "cloud_controller_ng")?;
+    context.set_url_host(values, "uaa_ip", "uaa")?;
     Ok(())
 }

@@ -25,15 +25,18 @@ pub fn job() -> Box<dyn Job> {
             .needs("uaa", "its control script waits for it")
             .provides("health", 8086)
             .provides("mysql", 3306)
-            .check(Check::Http { port: 8086, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8086,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     let node_id = format!("mysql_node_{}", context.instance.index);
     values.set_from("node_id", node_id, context.instance.place);
-    context.set_address(values, "uaa_ip", "uaa")?;
+    context.set_url_host(values, "uaa_ip", "uaa")?;
     Ok(())
 }

@@ -20,7 +20,10 @@ pub fn job() -> Box<dyn Job> {
         ReleaseJob::new::<Script>("nats", template, collect)
             .provides("client", 4222)
             .provides("monitoring", 8222)
-            .check(Check::Http { port: 8222, path: "/healthz".to_owned() })
+            .check(Check::Http {
+                port: 8222,
+                path: "/healthz".to_owned(),
+            }),
     )
 }
 

@@ -22,12 +22,12 @@ pub fn job() -> Box<dyn Job> {
         ReleaseJob::new::<Script>("postgres", template, collect)
             .provides("sql", 5432)
             .secret(super::POSTGRES_PASSWORD, "postgres")
-            .check(Check::Tcp(5432))
+            .check(Check::Tcp(5432)),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_var(values, "listen", "0.0.0.0");
+    context.set_var(values, "listen", "0.0.0.0")?;
     super::set_role(context, values)?;
     Ok(())
 }

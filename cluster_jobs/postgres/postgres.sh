@@ -2,25 +2,40 @@
 # the extension that the cloud controller needs, whatever of these is there already.
 config=$RELEASE/postgres/jobs/postgres.yml.erb
 programs=$PAAS_HOME/build_dir/target/postgres/bin
-password={{ postgres_password }}
 role={{ postgres_role }}
+password={{ postgres_password }}
 
 set_text "$config" listen {{ listen }}
 set_setting "$config" port 5432
 paas postgres start
 
-# A private release lets its owner in on localhost; Debian's programs look for a socket. The role
-# that uaa and cc use may have the owner's name, so `postgres` is the better administrator.
+# sql DATABASE [OPTION…]: runs what it reads, as a superuser, on the server that find_server has
+# found. psql takes role and password from its environment: they never are arguments, nor in a file.
 sql() {
-	as_user env LD_LIBRARY_PATH="$PAAS_HOME/build_dir/target/postgres/lib" \
-		"$programs/psql" -wqAtX -v ON_ERROR_STOP=1 -h "$server" -p 5432 -U "$admin" "$@"
+	(
+		DB_ROLE=$role
+		DB_PASSWORD=$password
+		export DB_ROLE DB_PASSWORD
+		pipe_as_user env LD_LIBRARY_PATH="$PAAS_HOME/build_dir/target/postgres/lib" \
+			"$programs/psql" -wqAtX -v ON_ERROR_STOP=1 -h "$server" -p 5432 -U "$admin" -d "$@"
+	)
 }
 
+# A private release lets its owner in on localhost; Debian's programs look for a socket. The role
+# that uaa and cc use may have the owner's name. It is to be no superuser, so it can't be the
+# administrator here, unless it is the server's very first role, which stays one.
 find_server() {
 	for admin in postgres "$PAAS_USER"; do
 		for server in /tmp /var/run/postgresql localhost; do
-			is_super=$(sql -d postgres -c 'select rolsuper from pg_roles where rolname = current_user' 2>/dev/null) || continue
-			if [ "$is_super" = t ] && [ "$admin" != "$role" ]; then return 0; fi
+			said=$(
+				sql postgres 2>&1 <<-'END'
+					\set role `printf %s "$DB_ROLE"`
+					select 'usable' from pg_roles where rolname = current_user and rolsuper
+						and (rolname <> :'role' or oid = 10);
+				END
+			) || :
+			if [ "$said" = usable ]; then return 0; fi
+			said="as $admin by $server: ${said:-it is no superuser, or is not to stay one}"
 		done
 	done
 	return 1
@@ -30,61 +45,86 @@ begin=$(date +%s)
 until find_server; do
 	if [ $(($(date +%s) - begin)) -ge 120 ]; then
 		show_logs
-		fail 'postgres takes no connection from its owner'
+		fail "postgres takes no connection from an administrator; the last try, $said"
 	fi
 	sleep 0.5
 done
 
-# The password reaches psql in a file that only the login user can read: never as an argument.
-scratch=$(as_user mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-umask 077
-{
-	printf '%s' "$password" >"$scratch/password"
-	printf '%s' "$role" >"$scratch/role"
-	cat >"$scratch/role.sql" <<-'END'
-		\set password `cat "$SCRATCH/password"`
-		\set role `cat "$SCRATCH/role"`
-		select format('create role %I', :'role')
-			where not exists (select from pg_roles where rolname = :'role') \gexec
-		select format('alter role %I with login inherit nosuperuser password %L', :'role', :'password') \gexec
+# Prints 1 if the role is there.
+role_exists() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		select 1 from pg_roles where rolname = :'role';
 	END
-	cat >"$scratch/database.sql" <<-'END'
-		\set role `cat "$SCRATCH/role"`
-		select format('create database %I', :'name')
-			where not exists (select from pg_database where datname = :'name') \gexec
-		select format('alter database %I owner to %I', :'name', :'role') \gexec
+}
+
+create_role() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		create role :"role";
 	END
-	cat >"$scratch/schema.sql" <<-'END'
-		\set role `cat "$SCRATCH/role"`
+}
+
+# The password stays out of the server's log, even if the statement fails.
+set_login() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		\set password `printf %s "$DB_PASSWORD"`
+		set log_statement = 'none';
+		set log_min_duration_statement = -1;
+		set log_min_error_statement = 'panic';
+		alter role :"role" with login inherit password :'password';
+	END
+}
+
+# The server's first role can't work without; PostgreSQL 16 and newer refuse to take it away.
+is_superuser_without_need() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		select 1 from pg_roles where rolname = :'role' and rolsuper and oid <> 10;
+	END
+}
+
+drop_superuser() {
+	sql postgres <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		alter role :"role" with nosuperuser;
+	END
+}
+
+database_exists() {
+	sql postgres -v name="$1" <<-'END'
+		select 1 from pg_database where datname = :'name';
+	END
+}
+
+create_database() {
+	sql postgres -v name="$1" <<-'END'
+		create database :"name";
+	END
+}
+
+own_database() {
+	sql postgres -v name="$1" <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		alter database :"name" owner to :"role";
+	END
+	# Since PostgreSQL 15 only a schema's owner may make tables in it.
+	sql "$1" <<-'END'
+		\set role `printf %s "$DB_ROLE"`
+		set client_min_messages = warning;
+		create extension if not exists citext;
 		grant all on schema public to :"role";
 	END
-	chown -R "$PAAS_USER" "$scratch"
-}
-umask 022
-
-sql_file() {
-	file=$1
-	shift
-	SCRATCH=$scratch
-	export SCRATCH
-	sql "$@" -f "$scratch/$file"
 }
 
-sql_file role.sql -d postgres
+if [ -z "$(role_exists)" ]; then create_role; fi
+set_login
+if [ -n "$(is_superuser_without_need)" ]; then drop_superuser; fi
 for database in uaa cloud_controller; do
-	sql_file database.sql -d postgres -v name="$database"
-	sql -d "$database" -c 'create extension if not exists citext'
-	# Since PostgreSQL 15 only a schema's owner may make tables in it.
-	sql_file schema.sql -d "$database"
+	if [ -z "$(database_exists "$database")" ]; then create_database "$database"; fi
+	own_database "$database"
 done
 
-# Kept here too, so that any workstation can go on with this cluster.
-mkdir -p "$PAAS_ROOT/secrets"
-chmod 0700 "$PAAS_ROOT/secrets"
-(
-	umask 077
-	printf '%s\n' "$password" >"$PAAS_ROOT/secrets/postgres_password.new"
-)
-mv "$PAAS_ROOT/secrets/postgres_password.new" "$PAAS_ROOT/secrets/postgres_password"
+keep_secret postgres_password "$password"
 log 'databases uaa and cloud_controller are ready'

@@ -22,12 +22,15 @@ pub fn job() -> Box<dyn Job> {
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)
-            .check(Check::Http { port: 8082, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8082,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     Ok(())
 }

@@ -26,12 +26,15 @@ pub fn job() -> Box<dyn Job> {
             .needs("postgres", "the users and clients")
             .provides("http", 8080)
             .secret(super::POSTGRES_PASSWORD, "postgres")
-            .check(Check::Http { port: 8080, path: "/health".to_owned() })
+            .check(Check::Http {
+                port: 8080,
+                path: "/health".to_owned(),
+            }),
     )
 }
 
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
-    context.set_address(values, "nats_ip", "nats")?;
+    context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     super::set_database(context, values)?;
     Ok(())

@@ -7,6 +7,6 @@ set_setting "$config" index {{ index }}
 set_setting "$config" database.host {{ postgres_ip }}
 set_setting "$config" database.port 5432
 set_setting "$config" database.name uaa
-set_setting "$config" database.user {{ postgres_role }}
+set_text "$config" database.user {{ postgres_role }}
 set_text "$config" database.password {{ postgres_password }}
 paas uaa start

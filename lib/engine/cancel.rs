@@ -12,7 +12,9 @@ pub struct Cancel {
 
 impl Default for Cancel {
     fn default() -> Self {
-        Cancel { level: Arc::new(watch::Sender::new(0)) }
+        Cancel {
+            level: Arc::new(watch::Sender::new(0)),
+        }
     }
 }
 

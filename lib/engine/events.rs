@@ -24,13 +24,24 @@ pub struct EventSink {
 /// Makes a channel for the events of one run.
 pub fn event_channel(run: &str) -> (EventSink, EventReceiver) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
-    (EventSink { sender: Some(sender), run: run.to_owned(), start: Instant::now() }, receiver)
+    (
+        EventSink {
+            sender: Some(sender),
+            run: run.to_owned(),
+            start: Instant::now(),
+        },
+        receiver,
+    )
 }
 
 impl EventSink {
     /// Makes a sink for a run that nobody watches.
     pub fn unwatched() -> EventSink {
-        EventSink { sender: None, run: String::new(), start: Instant::now() }
+        EventSink {
+            sender: None,
+            run: String::new(),
+            start: Instant::now(),
+        }
     }
 
     /// Sends a fact from asynchronous code; a reader that is gone is no error.

@@ -80,7 +80,10 @@ pub struct Answer {
 impl Outcome {
     /// Counts the steps that ran and succeeded.
     pub fn succeeded(&self) -> usize {
-        self.results.values().filter(|result| **result == StepResult::Succeeded).count()
+        self.results
+            .values()
+            .filter(|result| **result == StepResult::Succeeded)
+            .count()
     }
 
     /// Counts the steps that were started and didn't succeed.
@@ -90,7 +93,9 @@ impl Outcome {
 
     /// Tells whether another run was in the way.
     pub fn is_locked(&self) -> bool {
-        self.results.values().any(|result| matches!(result, StepResult::Locked { .. }))
+        self.results
+            .values()
+            .any(|result| matches!(result, StepResult::Locked { .. }))
     }
 }
 
@@ -106,7 +111,12 @@ impl Engine {
             .iter()
             .map(|host| (host.address, Arc::new(Session::new(host.clone()))))
             .collect();
-        Engine { transport, sudo: sudo.clone(), limits, sessions }
+        Engine {
+            transport,
+            sudo: sudo.clone(),
+            limits,
+            sessions,
+        }
     }
 
     /// Runs a plan to its end, or until the operator ends it.

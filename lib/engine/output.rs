@@ -18,11 +18,17 @@ pub struct TextFilter {
 impl TextFilter {
     /// Makes a filter that blots out these texts.
     pub fn new(secrets: &[String]) -> TextFilter {
-        let mut secrets: Vec<String> =
-            secrets.iter().filter(|secret| !secret.is_empty()).cloned().collect();
+        let mut secrets: Vec<String> = secrets
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .cloned()
+            .collect();
         // A secret that holds another one has to go first.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        TextFilter { secrets, pending: Vec::new() }
+        TextFilter {
+            secrets,
+            pending: Vec::new(),
+        }
     }
 
     /// Takes bytes and returns the text of the lines that they complete, if any.
@@ -53,7 +59,9 @@ impl TextFilter {
         for secret in &self.secrets {
             let from = cut.saturating_sub(secret.len());
             let window = &self.pending[from..];
-            if let Some(at) = window.windows(secret.len()).position(|w| w == secret.as_bytes())
+            if let Some(at) = window
+                .windows(secret.len())
+                .position(|w| w == secret.as_bytes())
                 && from + at < cut
             {
                 cut = cut.max(from + at + secret.len());
@@ -97,7 +105,10 @@ mod tests {
     fn filtered(secrets: &[&str], pieces: &[&[u8]]) -> String {
         let secrets: Vec<String> = secrets.iter().map(|s| (*s).to_owned()).collect();
         let mut filter = TextFilter::new(&secrets);
-        let mut text: String = pieces.iter().filter_map(|piece| filter.push(piece)).collect();
+        let mut text: String = pieces
+            .iter()
+            .filter_map(|piece| filter.push(piece))
+            .collect();
         text.extend(filter.finish());
         text
     }
@@ -105,7 +116,10 @@ mod tests {
     #[test]
     fn terminal_sequences_become_visible() {
         assert_eq!(filtered(&[], &[b"a\x1b[2J\x07b\r\n\tc"]), "a␛[2J␇b\n\tc");
-        assert_eq!(filtered(&[], &["\u{9b}2J \u{202e}".as_bytes()]), "\u{fffd}2J \u{fffd}");
+        assert_eq!(
+            filtered(&[], &["\u{9b}2J \u{202e}".as_bytes()]),
+            "\u{fffd}2J \u{fffd}"
+        );
     }
 
     #[test]
@@ -116,7 +130,10 @@ mod tests {
 
     #[test]
     fn a_secret_that_holds_another_is_blotted_whole() {
-        assert_eq!(filtered(&["pass", "password"], &[b"password pass\n"]), "[secret] [secret]\n");
+        assert_eq!(
+            filtered(&["pass", "password"], &[b"password pass\n"]),
+            "[secret] [secret]\n"
+        );
     }
 
     proptest! {

@@ -42,12 +42,19 @@ pub(super) enum Turn {
 
 impl Session {
     pub(super) fn new(host: Host) -> Session {
-        Session { host, link: Mutex::new(Link::Closed), interrupter: Mutex::new(None) }
+        Session {
+            host,
+            link: Mutex::new(Link::Closed),
+            interrupter: Mutex::new(None),
+        }
     }
 
     /// Ends what this host's connection is blocked in, from another thread.
     pub(super) fn interrupt(&self) {
-        let interrupter = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner);
+        let interrupter = self
+            .interrupter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(interrupt) = interrupter.as_ref() {
             interrupt();
         }
@@ -81,7 +88,11 @@ impl Session {
             }
         };
         let took_ms = start.elapsed().as_millis() as u64;
-        events.send_blocking(Fact::StepFinished { id, result: result.clone(), took_ms });
+        events.send_blocking(Fact::StepFinished {
+            id,
+            result: result.clone(),
+            took_ms,
+        });
         Turn::Ended(result, answer)
     }
 
@@ -98,19 +109,16 @@ impl Session {
             *link = match transport.connect(&self.host, sudo) {
                 Ok(connection) => {
                     events.send_blocking(Fact::HostConnected { host });
-                    *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(connection.interrupter());
+                    *self
+                        .interrupter
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = Some(connection.interrupter());
                     Link::Open(connection)
                 }
-                Err(TransportError { kind, message }) => {
-                    let kind_name = kind.name().to_owned();
-                    events.send_blocking(Fact::HostUnreachable {
-                        host,
-                        kind: kind_name,
-                        error: message.clone(),
-                    });
-                    Link::Failed(Unreachable { kind, error: message })
-                }
+                Err(TransportError { kind, message }) => Link::Failed(Unreachable {
+                    kind,
+                    error: message,
+                }),
             };
         }
         match link {
@@ -132,7 +140,11 @@ fn carry_out(
     if is_query(step.mode) {
         let output = connection.query(&step.script)?;
         let text = String::from_utf8_lossy(&output.output).into_owned();
-        let answer = Answer { text, status: output.status, at: jiff::Timestamp::now() };
+        let answer = Answer {
+            text,
+            status: output.status,
+            at: jiff::Timestamp::now(),
+        };
         return Ok((result_of(output.status), Some(answer)));
     }
     for upload in &step.uploads {
@@ -146,7 +158,11 @@ fn carry_out(
             if sent - last_told >= 8 * 1024 * 1024 {
                 last_told = sent;
                 let id = step.id.clone();
-                events.send_blocking(Fact::UploadProgress { id, sent, total: upload.bytes });
+                events.send_blocking(Fact::UploadProgress {
+                    id,
+                    sent,
+                    total: upload.bytes,
+                });
             }
         })?;
     }
@@ -162,21 +178,30 @@ fn carry_out(
     let mut filter = TextFilter::new(&step.redact);
     let tell = |text: Option<String>| {
         if let Some(text) = text {
-            events.send_blocking(Fact::StepOutput { id: step.id.clone(), text });
+            events.send_blocking(Fact::StepOutput {
+                id: step.id.clone(),
+                text,
+            });
         }
     };
     let end = connection.run_step(&request, &mut |bytes| tell(filter.push(bytes)));
     tell(filter.finish());
     let result = match end? {
         StepEnd::Exited(status) => result_of(status),
-        StepEnd::Locked(holder) => StepResult::Locked { holder: describe_holder(&holder) },
+        StepEnd::Locked(holder) => StepResult::Locked {
+            holder: describe_holder(&holder),
+        },
         StepEnd::Unknown(why) => StepResult::Unknown { why },
     };
     Ok((result, None))
 }
 
 fn result_of(status: i32) -> StepResult {
-    if status == 0 { StepResult::Succeeded } else { StepResult::Failed { status } }
+    if status == 0 {
+        StepResult::Succeeded
+    } else {
+        StepResult::Failed { status }
+    }
 }
 
 /// What others are told while this step holds its host's lock.
@@ -193,10 +218,21 @@ fn holder_line(step: &Step, run: &RunIdentity) -> String {
 
 /// Puts another run's holder line into words; a line that isn't one of ours is shown as it is.
 fn describe_holder(line: &str) -> String {
+    if line.trim().is_empty() {
+        return "another program holds the lock of the host and left no name".to_owned();
+    }
     let Ok(holder) = serde_json::from_str::<serde_json::Value>(line) else {
-        return TextFilter::new(&[]).push(format!("{line}\n").as_bytes()).unwrap_or_default();
+        return TextFilter::new(&[])
+            .push(format!("{line}\n").as_bytes())
+            .unwrap_or_default();
     };
-    let field = |name| holder.get(name).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
+    let field = |name| {
+        holder
+            .get(name)
+            .and_then(|v| v.as_str())
+            .unwrap_or("?")
+            .to_owned()
+    };
     let words = format!(
         "{} at {} runs {} there (run {}) since {}",
         field("operator"),
@@ -205,5 +241,9 @@ fn describe_holder(line: &str) -> String {
         field("run"),
         field("since")
     );
-    TextFilter::new(&[]).push(format!("{words}\n").as_bytes()).unwrap_or_default().trim().to_owned()
+    TextFilter::new(&[])
+        .push(format!("{words}\n").as_bytes())
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

@@ -23,23 +23,41 @@ pub(super) async fn run(
     events: &EventSink,
     outcome: &mut Outcome,
 ) -> Option<String> {
-    let mut work = Work { engine, stage, run, cancel, events, outcome, failures: 0 };
+    let mut work = Work {
+        engine,
+        stage,
+        run,
+        cancel,
+        events,
+        outcome,
+        failures: 0,
+    };
     if let Some(reason) = stop {
         for step in &stage.steps {
             work.give_up(step, &reason).await;
         }
         return Some(reason);
     }
-    events.send(Fact::StageStarted { stage: stage.name.clone() }).await;
+    events
+        .send(Fact::StageStarted {
+            stage: stage.name.clone(),
+        })
+        .await;
     for step in &stage.steps {
         if let Decision::Skip(reason) = &step.decision {
             work.outcome.skipped += 1;
-            let fact = Fact::StepSkipped { id: step.id.clone(), reason: reason.clone() };
+            let fact = Fact::StepSkipped {
+                id: step.id.clone(),
+                reason: reason.clone(),
+            };
             events.send(fact).await;
         }
     }
-    let runnable: Vec<&Step> =
-        stage.steps.iter().filter(|step| is_runnable(&step.decision)).collect();
+    let runnable: Vec<&Step> = stage
+        .steps
+        .iter()
+        .filter(|step| is_runnable(&step.decision))
+        .collect();
     let (canaries, others) = runnable.split_at(stage.canaries.min(runnable.len()));
     work.run_all(canaries, Some(0)).await;
     if work.failures > 0 {
@@ -50,7 +68,12 @@ pub(super) async fn run(
         work.run_all(others, stage.max_failures).await;
     }
     let failed = work.failures;
-    events.send(Fact::StageFinished { stage: stage.name.clone(), failed }).await;
+    events
+        .send(Fact::StageFinished {
+            stage: stage.name.clone(),
+            failed,
+        })
+        .await;
     if failed > 0 {
         Some(format!("{} failed", stage.name))
     } else if cancel.level() > 0 {
@@ -75,12 +98,18 @@ impl Work<'_> {
     /// Runs steps at once as far as the limits allow; gives up the rest after too many failures
     /// or when the operator cancels.
     async fn run_all(&mut self, steps: &[&Step], max_failures: Option<usize>) {
-        let at_once = self.engine.limits.forks.min(self.stage.max_in_flight.unwrap_or(usize::MAX));
+        let at_once = self
+            .engine
+            .limits
+            .forks
+            .min(self.stage.max_in_flight.unwrap_or(usize::MAX));
         let mut waiting: VecDeque<&Step> = steps.iter().copied().collect();
         let mut running: JoinSet<(StepId, Turn)> = JoinSet::new();
         loop {
             while running.len() < at_once.max(1) && self.why_stop(max_failures).is_none() {
-                let Some(step) = waiting.pop_front() else { break };
+                let Some(step) = waiting.pop_front() else {
+                    break;
+                };
                 self.spawn(step, &mut running);
             }
             tokio::select! {
@@ -96,7 +125,9 @@ impl Work<'_> {
             }
         }
         for step in waiting {
-            let why = self.why_stop(max_failures).unwrap_or_else(|| "cancelled".to_owned());
+            let why = self
+                .why_stop(max_failures)
+                .unwrap_or_else(|| "cancelled".to_owned());
             self.give_up(step, &why).await;
         }
     }
@@ -108,8 +139,7 @@ impl Work<'_> {
         let limits = self.engine.limits.clone();
         let (step, run, events) = (step.clone(), self.run.clone(), self.events.clone());
         running.spawn_blocking(move || {
-            let turn =
-                session.run(&step, transport.as_ref(), &sudo, &limits, &run, &events);
+            let turn = session.run(&step, transport.as_ref(), &sudo, &limits, &run, &events);
             (step.id, turn)
         });
     }
@@ -128,7 +158,20 @@ impl Work<'_> {
             Turn::Unreachable(unreachable) => {
                 self.failures += 1;
                 self.outcome.not_started += 1;
-                self.outcome.unreachable.insert(id.host, unreachable);
+                // Told once in each run, also when an earlier run has found it.
+                let fact = Fact::HostUnreachable {
+                    host: id.host,
+                    kind: unreachable.kind.name().to_owned(),
+                    error: unreachable.error.clone(),
+                };
+                if self
+                    .outcome
+                    .unreachable
+                    .insert(id.host, unreachable)
+                    .is_none()
+                {
+                    self.events.send(fact).await;
+                }
                 let reason = "its host can't be reached".to_owned();
                 self.events.send(Fact::StepNotStarted { id, reason }).await;
             }
@@ -161,8 +204,10 @@ impl Work<'_> {
 
     async fn give_up(&mut self, step: &Step, reason: &str) {
         self.outcome.not_started += 1;
-        let fact =
-            Fact::StepNotStarted { id: step.id.clone(), reason: reason.to_owned() };
+        let fact = Fact::StepNotStarted {
+            id: step.id.clone(),
+            reason: reason.to_owned(),
+        };
         self.events.send(fact).await;
     }
 }

@@ -1,10 +1,11 @@
 //! The jobs that a cluster may use, by name.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
-use super::site::{self, SiteJobError};
 use super::Job;
+use super::site::{self, SiteJobError};
 use crate::model::JobFacts;
 
 /// Built-in jobs, and those of the site.
@@ -17,7 +18,9 @@ impl Catalog {
     /// Makes a catalog of the built-in jobs.
     pub fn new(jobs: impl IntoIterator<Item = Box<dyn Job>>) -> Catalog {
         let named = jobs.into_iter().map(|job| (job.facts().name.clone(), job));
-        Catalog { jobs: named.collect() }
+        Catalog {
+            jobs: named.collect(),
+        }
     }
 
     /// Adds the jobs that a site keeps in a folder.
@@ -27,17 +30,22 @@ impl Catalog {
     pub fn with_site_jobs(mut self, folder: &Path) -> Result<Catalog, Vec<SiteJobError>> {
         let (jobs, mut errors) = site::read_all(folder);
         for job in jobs {
-            let name = job.facts().name.clone();
-            if self.jobs.contains_key(&name) {
-                errors.push(SiteJobError::new(
-                    folder.join(&name),
-                    format!("{name} is a built-in job; give the folder another name"),
-                ));
-            } else {
-                self.jobs.insert(name, Box::new(job));
+            match self.jobs.entry(job.facts().name.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(Box::new(job));
+                }
+                Entry::Occupied(taken) => {
+                    let name = taken.key();
+                    let message = format!("{name} is a built-in job; give the folder another name");
+                    errors.push(SiteJobError::new(folder.join(name), message));
+                }
             }
         }
-        if errors.is_empty() { Ok(self) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Finds a job.

@@ -29,16 +29,24 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Begins a job's values with those that every script has: the login user, its home,
     /// and the host's own address.
-    pub fn base_values(&self) -> Values {
+    ///
+    /// # Errors
+    /// A `paas_home` that is no text, or that isn't the whole cluster's: bootstrap puts the release
+    /// there, for every job of a host.
+    pub fn base_values(&self) -> Result<Values, JobError> {
+        let own = [&self.instance.vars, &self.component.vars];
+        if let Some((_, place)) = own.iter().find_map(|vars| vars.get("paas_home")) {
+            return Err(JobError {
+                message: "paas_home is the whole cluster's; set it in the vars on top".to_owned(),
+                place: Some(*place),
+            });
+        }
         let mut values = Values::new();
         let user = self.user();
         values.set("paas_user", user);
-        match self.var("paas_home") {
-            Some((home, place)) => values.set_from("paas_home", home, *place),
-            None => values.set("paas_home", home_of(self.cluster, user)),
-        }
+        self.set_var(&mut values, "paas_home", &home_of(self.cluster, user))?;
         values.set_from("own_address", self.instance.address, self.instance.place);
-        values
+        Ok(values)
     }
 
     /// Finds the address of the first host that runs a job, and where it stands in the file.
@@ -64,17 +72,41 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Sets `name` to the same address as it stands in a URL: an IPv6 one in brackets.
+    ///
+    /// # Errors
+    /// No host of the cluster runs the job.
+    pub fn set_url_host(&self, values: &mut Values, name: &str, job: &str) -> Result<(), JobError> {
+        let (address, place) = self.address_of(job)?;
+        let host = match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        values.set_from(name, host, place);
+        Ok(())
+    }
+
     /// Sets `index` to the instance's number.
     pub fn set_index(&self, values: &mut Values) {
         values.set_from("index", self.instance.index, self.instance.place);
     }
 
     /// Sets `name` to the variable of that name, or to a default.
-    pub fn set_var(&self, values: &mut Values, name: &str, default: impl serde::Serialize) {
+    ///
+    /// # Errors
+    /// The variable isn't a text.
+    pub fn set_var(&self, values: &mut Values, name: &str, default: &str) -> Result<(), JobError> {
         match self.var(name) {
-            Some((value, place)) => values.set_from(name, value, *place),
             None => values.set(name, default),
+            Some((text @ Value::String(_), place)) => values.set_from(name, text, *place),
+            Some((other, place)) => {
+                return Err(JobError {
+                    message: format!("vars.{name} is {other}; a text is expected, in quotes"),
+                    place: Some(*place),
+                });
+            }
         }
+        Ok(())
     }
 
     /// Sets `name` to the secret of that name.
@@ -83,7 +115,10 @@ impl<'a> Context<'a> {
     /// The run doesn't know it.
     pub fn set_secret(&self, values: &mut Values, name: &str) -> Result<(), JobError> {
         let secret = self.secrets.get(name).ok_or_else(|| {
-            JobError::new(format!("{} needs the secret {name}, which is not known", self.component.name))
+            JobError::new(format!(
+                "{} needs the secret {name}, which is not known",
+                self.component.name
+            ))
         })?;
         values.set_secret(name, secret.expose_secret());
         Ok(())
@@ -91,12 +126,18 @@ impl<'a> Context<'a> {
 
     /// Finds a variable: the instance's, else the component's, else the cluster's.
     pub fn var(&self, name: &str) -> Option<&'a (Value, Place)> {
-        let layers = [&self.instance.vars, &self.component.vars, &self.cluster.vars];
+        let layers = [
+            &self.instance.vars,
+            &self.component.vars,
+            &self.cluster.vars,
+        ];
         layers.into_iter().find_map(|layer| layer.get(name))
     }
 
     fn user(&self) -> &'a str {
-        self.cluster.host(self.instance.address).map_or("paas", |host| &host.ssh.user)
+        self.cluster
+            .host(self.instance.address)
+            .map_or("paas", |host| &host.ssh.user)
     }
 }
 

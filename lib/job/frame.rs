@@ -73,7 +73,10 @@ pub(super) fn assemble(
         Action::Stop => {}
     }
     // Both engines drop the newline at a template's end.
-    let pieces: Vec<&str> = pieces.iter().map(|piece| piece.trim_end_matches('\n')).collect();
+    let pieces: Vec<&str> = pieces
+        .iter()
+        .map(|piece| piece.trim_end_matches('\n'))
+        .collect();
     Ok(pieces.join("\n\n") + "\n")
 }
 

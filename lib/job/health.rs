@@ -19,6 +19,25 @@ pub enum Check {
     Command(String),
 }
 
+impl Check {
+    /// Looks whether it can be asked.
+    ///
+    /// # Errors
+    /// Says what is expected.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        let is_path =
+            |path: &str| path.starts_with('/') && path.chars().all(|c| c.is_ascii_graphic());
+        match self {
+            Check::Tcp(0) | Check::Http { port: 0, .. } => Err("a port is 1 to 65535"),
+            Check::Http { path, .. } if !is_path(path) => {
+                Err("a path begins with / and has neither spaces nor other than ASCII characters")
+            }
+            Check::Command(line) if line.contains('\0') => Err("a command holds no NUL character"),
+            Check::Tcp(_) | Check::Http { .. } | Check::Command(_) => Ok(()),
+        }
+    }
+}
+
 /// Everything that tells whether a job's services are well, and where they say why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {

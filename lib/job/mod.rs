@@ -36,8 +36,13 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 5] =
-        [Action::Deploy, Action::Start, Action::Stop, Action::Restart, Action::Health];
+    pub const ALL: [Action; 5] = [
+        Action::Deploy,
+        Action::Start,
+        Action::Stop,
+        Action::Restart,
+        Action::Health,
+    ];
 
     /// Names the action as receipts and file names have it.
     pub fn name(self) -> &'static str {
@@ -99,7 +104,10 @@ pub struct JobError {
 impl JobError {
     /// Makes an error that has no place in the cluster file.
     pub fn new(message: impl Into<String>) -> JobError {
-        JobError { message: message.into(), place: None }
+        JobError {
+            message: message.into(),
+            place: None,
+        }
     }
 }
 

@@ -55,13 +55,19 @@ impl ReleaseJob {
 
     /// Adds a job that must be in the cluster, and what for.
     pub fn needs(mut self, job: &str, why: &str) -> Self {
-        self.facts.needs.push(Need { job: job.to_owned(), why: why.to_owned() });
+        self.facts.needs.push(Need {
+            job: job.to_owned(),
+            why: why.to_owned(),
+        });
         self
     }
 
     /// Adds a port that it listens on.
     pub fn provides(mut self, name: &str, number: u16) -> Self {
-        self.facts.provides.push(Port { name: name.to_owned(), number });
+        self.facts.provides.push(Port {
+            name: name.to_owned(),
+            number,
+        });
         self
     }
 
@@ -73,14 +79,21 @@ impl ReleaseJob {
 
     /// Adds a component of the release that is started before the job's own.
     pub fn after(mut self, service: &str) -> Self {
-        self.health.services.insert(self.health.services.len() - 1, service.to_owned());
-        self.health.logs.push(format!("build_dir/log/{service}.log"));
+        self.health
+            .services
+            .insert(self.health.services.len() - 1, service.to_owned());
+        self.health
+            .logs
+            .push(format!("build_dir/log/{service}.log"));
         self
     }
 
     /// Adds a secret that its script holds.
     pub fn secret(mut self, name: &str, kept_by: &str) -> Self {
-        self.secrets.push(SecretNeed { name: name.to_owned(), kept_by: kept_by.to_owned() });
+        self.secrets.push(SecretNeed {
+            name: name.to_owned(),
+            kept_by: kept_by.to_owned(),
+        });
         self
     }
 }
@@ -100,7 +113,7 @@ impl Job for ReleaseJob {
     }
 
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError> {
-        let mut values = context.base_values();
+        let mut values = context.base_values()?;
         (self.collect)(context, &mut values)?;
         refuse_nul(&self.facts.name, &values)?;
         Ok(values)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_saphyr::Spanned;
 
 use super::frame::assemble;
 use super::health::{Check, Health};
@@ -15,6 +16,9 @@ use crate::script::{Values, render_site_template};
 
 /// How long a site job's service may take to come up unless `job.yml` says otherwise, in seconds.
 const START_TIMEOUT: u32 = 120;
+
+/// The values that every script has.
+const BASE_VALUES: [&str; 3] = ["paas_user", "paas_home", "own_address"];
 
 /// What is wrong with a job's folder.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,7 +32,10 @@ pub struct SiteJobError {
 
 impl SiteJobError {
     pub(super) fn new(path: PathBuf, message: impl Into<String>) -> SiteJobError {
-        SiteJobError { path, message: message.into() }
+        SiteJobError {
+            path,
+            message: message.into(),
+        }
     }
 }
 
@@ -44,7 +51,7 @@ struct JobFile {
     needs_release: bool,
     /// The script's values by name.
     #[serde(default)]
-    values: BTreeMap<String, ValueEntry>,
+    values: BTreeMap<String, Spanned<ValueEntry>>,
     /// Components of the release, in the order of starting.
     #[serde(default)]
     services: Vec<String>,
@@ -52,7 +59,7 @@ struct JobFile {
     #[serde(default)]
     units: Vec<String>,
     #[serde(default)]
-    health: Vec<Check>,
+    health: Vec<Spanned<Check>>,
     health_timeout: Option<u32>,
     #[serde(default)]
     logs: Vec<String>,
@@ -105,11 +112,14 @@ pub(super) fn read_all(folder: &Path) -> (Vec<SiteJob>, Vec<SiteJobError>) {
     let mut folders: Vec<PathBuf> = match fs::read_dir(folder) {
         Ok(entries) => entries
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.is_dir())
+            .filter(|path| path.is_dir() && !is_hidden(path))
             .collect(),
         Err(error) => {
             let message = format!("jobs_dir can't be read: {error}");
-            return (Vec::new(), vec![SiteJobError::new(folder.to_owned(), message)]);
+            return (
+                Vec::new(),
+                vec![SiteJobError::new(folder.to_owned(), message)],
+            );
         }
     };
     folders.sort();
@@ -125,7 +135,10 @@ pub(super) fn read_all(folder: &Path) -> (Vec<SiteJob>, Vec<SiteJobError>) {
 }
 
 fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_name) {
         let message = "a job's folder is named with a-z, 0-9 and _, a letter first";
@@ -137,20 +150,37 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
     };
     let file_path = folder.join("job.yml");
     let options = serde_saphyr::options! { strict_booleans: true };
-    let file: JobFile = serde_saphyr::from_str_with_options(&text(&file_path)?, options)
-        .map_err(|error| SiteJobError::new(file_path.clone(), error.to_string()))?;
+    let file: JobFile =
+        serde_saphyr::from_str_with_options(&text(&file_path)?, options).map_err(|error| {
+            // The parser's advice to programmers is none to the job's author.
+            let said = error
+                .to_string()
+                .replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+            SiteJobError::new(file_path.clone(), said.trim_start_matches("error: "))
+        })?;
+    let wrong = |spot: &serde_saphyr::Location, message: String| {
+        let message = format!("line {} column {}: {message}", spot.line(), spot.column());
+        SiteJobError::new(file_path.clone(), message)
+    };
     for (value, entry) in &file.values {
-        if entry.sources() != 1 {
-            let message = format!(
-                "values.{value}: exactly one of value, address_of, own_address, index and var is \
-                 expected"
-            );
-            return Err(SiteJobError::new(file_path, message));
+        if let Err(message) = entry.value.check(value) {
+            return Err(wrong(&entry.defined, format!("values.{value}: {message}")));
+        }
+    }
+    for check in &file.health {
+        if let Err(message) = check.value.validate() {
+            return Err(wrong(&check.defined, format!("health: {message}")));
         }
     }
     let template_path = folder.join(format!("{name}.sh"));
-    let needs = file.needs.into_iter().map(|need| Need { job: need.job, why: need.why });
-    let provides = file.provides.into_iter().map(|p| Port { name: p.name, number: p.port });
+    let needs = file.needs.into_iter().map(|need| Need {
+        job: need.job,
+        why: need.why,
+    });
+    let provides = file.provides.into_iter().map(|p| Port {
+        name: p.name,
+        number: p.port,
+    });
     Ok(SiteJob {
         facts: JobFacts {
             name: name.to_owned(),
@@ -161,17 +191,45 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
         health: Health {
             services: file.services,
             units: file.units,
-            checks: file.health,
+            checks: file.health.into_iter().map(|check| check.value).collect(),
             logs: file.logs,
             timeout: file.health_timeout.unwrap_or(START_TIMEOUT),
         },
-        values: file.values,
+        values: file
+            .values
+            .into_iter()
+            .map(|(name, entry)| (name, entry.value))
+            .collect(),
         template: text(&template_path)?,
         template_path: template_path.display().to_string(),
     })
 }
 
+/// What begins with a dot isn't a job, but a version control's folder, for example.
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with('.'))
+}
+
 impl ValueEntry {
+    /// Looks whether it makes a value that a template can name.
+    fn check(&self, name: &str) -> Result<(), &'static str> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_name) {
+            return Err("a template can't name it; letters, digits and _ are expected");
+        }
+        if BASE_VALUES.contains(&name) {
+            return Err("every script has a value of this name; give it another");
+        }
+        if self.sources() != 1 {
+            return Err("exactly one of value, address_of, own_address, index and var is expected");
+        }
+        if self.default.is_some() && self.var.is_none() {
+            return Err("default goes with var");
+        }
+        Ok(())
+    }
+
     fn sources(&self) -> usize {
         [
             self.value.is_some(),
@@ -192,7 +250,7 @@ impl Job for SiteJob {
     }
 
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError> {
-        let mut values = context.base_values();
+        let mut values = context.base_values()?;
         let own = context.instance;
         for (name, entry) in &self.values {
             if let Some(value) = &entry.value {

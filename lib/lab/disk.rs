@@ -64,6 +64,14 @@ impl Disk {
         self.folder.join("cut")
     }
 
+    /// The base that the disk was written for. A newer recipe's base must not slip under it.
+    pub(super) fn base(&self) -> Result<PathBuf, Error> {
+        let path = self.made();
+        let text = std::fs::read_to_string(&path).at("read", &path)?;
+        Ok(PathBuf::from(text))
+    }
+
+    /// Written last; holds the base's path.
     fn made(&self) -> PathBuf {
         self.folder.join("made")
     }
@@ -118,7 +126,7 @@ impl Disk {
             write(&etc.join("sudoers.d/lab"), &rule, 0o440)?;
         }
         authorize(&upper, &account, identity.authorized_keys)?;
-        write(&self.made(), "", 0o600)
+        write(&self.made(), &base.to_string_lossy(), 0o600)
     }
 
     /// Lets another set of keys in; works on the disk of a running machine through its own root.

@@ -63,7 +63,7 @@ pub(super) fn down(
         progress("removing the machines' disks");
         state::remove_folder(&folder)?;
     }
-    network::stop_forwarding(folders)?;
+    network::stop_forwarding()?;
     Ok(found)
 }
 

@@ -68,14 +68,14 @@ pub enum Error {
         stderr: String,
     },
     /// A file or folder couldn't be read or changed.
-    #[error("can't {doing} {}: {source}", .path.display())]
+    #[error("can't {doing} {}: {cause}", .path.display())]
     File {
         /// What was tried, as a verb.
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause; not a `source`, since the text has it already.
+        cause: std::io::Error,
     },
     /// The output of a tool or a file of the lab isn't what this version understands.
     #[error("can't understand {what}: {why}")]
@@ -97,10 +97,10 @@ pub(super) trait At<T> {
 
 impl<T> At<T> for std::io::Result<T> {
     fn at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error::File {
+        self.map_err(|cause| Error::File {
             doing,
             path: path.to_owned(),
-            source,
+            cause,
         })
     }
 }

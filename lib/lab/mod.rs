@@ -129,6 +129,7 @@ impl Lab {
                 &recorded
             }
         };
+        requirements().map_err(Error::CannotRun)?;
         let lock = self.lock(progress)?;
         let result = up::up(&self.folders, &self.names, spec, progress);
         if !self.exists() {
@@ -199,15 +200,7 @@ impl Lab {
         if power::is_on(&disk)? {
             return Ok(());
         }
-        let base = base::ensure(&self.folders, &mut |_| ())?;
-        up::boot(
-            &self.names,
-            &self.groups()?,
-            &record,
-            &machine,
-            &disk,
-            &base,
-        )
+        up::boot(&self.names, &self.groups()?, &record, &machine, &disk)
     }
 
     /// Cuts a machine's network; a boot doesn't mend it.
@@ -258,7 +251,7 @@ impl Lab {
         let leader = leader.ok_or(Error::NotRunning(machine.name))?.to_string();
         let mut command = command::command("nsenter");
         command
-            .args(["--target", &leader, "--all", "--wd=/", "--"])
+            .args(["--target", &leader, "--all", "--root", "--wd", "--"])
             .args(argv)
             .env_clear();
         command.envs([
@@ -297,6 +290,9 @@ impl Lab {
     }
 
     fn lock(&self, progress: &mut dyn FnMut(&str)) -> Result<Lock, Error> {
+        if let Some(root) = requirements::root_missing() {
+            return Err(Error::CannotRun(vec![root]));
+        }
         let path = self.folders.state.join(format!("{}.lock", self.name));
         Lock::take(&path, &mut || {
             progress(&format!("waiting for another command on lab {}", self.name));

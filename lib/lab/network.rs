@@ -13,9 +13,14 @@ use super::command;
 use super::error::{At, Error};
 use super::firewall;
 use super::names::Names;
-use super::state::{self, Folders, Lock, Record};
+use super::state::{self, Lock, Record};
 
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+/// What forwarding was before the first lab. Forwarding is this whole computer's, so this is in a
+/// fixed place, whatever folder a lab's state is in.
+const EARLIER: &str = "/run/paas-cluster-build-lab.json";
+/// Held while forwarding changes.
+const HOST_LOCK: &str = "/run/paas-cluster-build-lab.lock";
 
 /// Reads this computer's routes.
 pub(super) fn routes() -> Result<Vec<Route>, Error> {
@@ -26,7 +31,7 @@ pub(super) fn routes() -> Result<Vec<Route>, Error> {
 }
 
 /// Makes what is missing of the lab's bridges, routes and rules.
-pub(super) fn make(folders: &Folders, names: &Names, record: &Record) -> Result<(), Error> {
+pub(super) fn make(names: &Names, record: &Record) -> Result<(), Error> {
     for bridge in addresses::bridges(record) {
         make_bridge(names, &bridge)?;
     }
@@ -36,7 +41,7 @@ pub(super) fn make(folders: &Folders, names: &Names, record: &Record) -> Result<
         .map(|&base| Net { base, length: 24 })
         .collect();
     firewall::open(names, &networks)?;
-    start_forwarding(folders)
+    start_forwarding()
 }
 
 fn make_bridge(names: &Names, bridge: &Bridge) -> Result<(), Error> {
@@ -152,15 +157,15 @@ struct Earlier {
 }
 
 /// Lets packets through this computer; the earlier value is remembered for the last `down`.
-fn start_forwarding(folders: &Folders) -> Result<(), Error> {
-    let _lock = host_lock(folders)?;
+fn start_forwarding() -> Result<(), Error> {
+    let _lock = host_lock()?;
     let now = read(FORWARD)?;
-    let path = earlier_path(folders);
+    let path = Path::new(EARLIER);
     let boot = boot_id()?;
-    let known: Option<Earlier> = state::read_json(&path)?;
+    let known: Option<Earlier> = state::read_json(path)?;
     if known.is_none_or(|earlier| earlier.boot != boot) {
         state::write_json(
-            &path,
+            path,
             &Earlier {
                 forward: now.clone(),
                 boot,
@@ -175,32 +180,40 @@ fn start_forwarding(folders: &Folders) -> Result<(), Error> {
 }
 
 /// Puts forwarding back to what it was, unless another lab needs it.
-pub(super) fn stop_forwarding(folders: &Folders) -> Result<(), Error> {
-    if !folders.state.is_dir() {
+pub(super) fn stop_forwarding() -> Result<(), Error> {
+    let path = Path::new(EARLIER);
+    if !path.exists() {
         return Ok(());
     }
-    let lock = host_lock(folders)?;
-    if !folders.labs()?.is_empty() {
+    let lock = host_lock()?;
+    // A lab makes its bridges before it asks for forwarding, so none is missed here.
+    if interfaces()?
+        .iter()
+        .any(|interface| Names::any_lab(interface))
+    {
         return Ok(());
     }
-    let path = earlier_path(folders);
-    if let Some(earlier) = state::read_json::<Earlier>(&path)?
+    if let Some(earlier) = state::read_json::<Earlier>(path)?
         && earlier.boot == boot_id()?
         && earlier.forward != read(FORWARD)?
     {
         write(FORWARD, &earlier.forward)?;
     }
-    state::remove_file(&path)?;
+    state::remove_file(path)?;
     lock.remove()
 }
 
-fn earlier_path(folders: &Folders) -> PathBuf {
-    folders.state.join("forwarding.json")
+/// Keeps two labs from changing this computer's own settings at once.
+fn host_lock() -> Result<Lock, Error> {
+    Lock::take(Path::new(HOST_LOCK), &mut || ())
 }
 
-/// Keeps two labs from changing this computer's own settings at once.
-fn host_lock(folders: &Folders) -> Result<Lock, Error> {
-    Lock::take(&folders.state.join("host.lock"), &mut || ())
+fn interfaces() -> Result<Vec<String>, Error> {
+    let folder = Path::new("/sys/class/net");
+    let entries = folder.read_dir().at("read", folder)?.flatten();
+    Ok(entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
 }
 
 fn boot_id() -> Result<String, Error> {

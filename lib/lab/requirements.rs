@@ -41,6 +41,15 @@ pub struct Missing {
     pub remedy: String,
 }
 
+impl Missing {
+    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Missing {
+        Missing {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.what, self.remedy)
@@ -50,58 +59,41 @@ impl fmt::Display for Missing {
 /// Finds everything that keeps this computer from running a lab. It makes and changes nothing.
 pub fn requirements() -> Result<(), Vec<Missing>> {
     let mut missing = Vec::new();
-    let mut lack = |what: String, remedy: String| missing.push(Missing { what, remedy });
-
     for (tool, package) in TOOLS
         .into_iter()
         .filter(|(tool, _)| command::find(tool).is_none())
     {
-        lack(
-            tool.into(),
-            format!("install it, on Debian by `apt-get install {package}`"),
-        );
+        let remedy = format!("install it, on Debian by `apt-get install {package}`");
+        missing.push(Missing::new(tool, remedy));
     }
     if !Path::new(base::KEYRING).exists() {
-        let remedy = "install it by `apt-get install debian-archive-keyring`";
-        lack("the keys of Debian's archive".into(), remedy.into());
+        let remedy = "install them by `apt-get install debian-archive-keyring`";
+        missing.push(Missing::new("the keys of Debian's archive", remedy));
     }
-    match cgroup::hierarchies() {
-        Ok(found) if cgroup::usable(&found) => {}
-        _ => lack(
-            "a cgroup hierarchy that systemd can use".into(),
-            "mount cgroup2 on /sys/fs/cgroup, or with cgroup v1 by `mkdir /sys/fs/cgroup/systemd \
-             && mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd`"
-                .into(),
-        ),
+    if !cgroup::hierarchies().is_ok_and(|found| cgroup::usable(&found)) {
+        let remedy = "mount cgroup2 on /sys/fs/cgroup, or with cgroup v1 by \
+                      `mkdir /sys/fs/cgroup/systemd && \
+                      mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd`";
+        missing.push(Missing::new(
+            "a cgroup hierarchy that systemd can use",
+            remedy,
+        ));
     }
     match apt::settings(base::SUITE) {
         Ok(Some(_)) => {}
-        Ok(None) => lack(
-            "a Debian mirror in this machine's apt sources".into(),
-            "set PAAS_LAB_MIRROR to the address of one".into(),
-        ),
-        Err(error) => lack("a Debian mirror".into(), error.to_string()),
+        Ok(None) => {
+            let remedy = "set PAAS_LAB_MIRROR to the address of one";
+            missing.push(Missing::new(
+                "a Debian mirror in this machine's apt sources",
+                remedy,
+            ));
+        }
+        Err(error) => missing.push(Missing::new("a Debian mirror", error.to_string())),
     }
-    if is_root() {
-        if let Err(why) = try_overlay() {
-            let remedy = format!("load it by `modprobe overlay`, or use another kernel ({why})");
-            lack("overlayfs".into(), remedy);
-        }
-        if let Err(error) = command::run("iptables", ["-w", "30", "-t", "nat", "-S"])
-            && command::find("iptables").is_some()
-        {
-            let remedy = "load it by `modprobe iptable_nat` or `modprobe nft_chain_nat`";
-            lack(
-                "address translation in this kernel".into(),
-                format!("{remedy} ({error})"),
-            );
-        }
-    } else {
-        // The trials above need root themselves.
-        lack(
-            "root".into(),
-            "run this as root, for example with sudo".into(),
-        );
+    match root_missing() {
+        // What follows needs root to be tried at all.
+        Some(root) => missing.push(root),
+        None => missing.extend(kernel_missing()),
     }
     if missing.is_empty() {
         Ok(())
@@ -110,10 +102,32 @@ pub fn requirements() -> Result<(), Vec<Missing>> {
     }
 }
 
-fn is_root() -> bool {
+/// Tries what only this computer's kernel can tell.
+fn kernel_missing() -> Vec<Missing> {
+    let mut missing = Vec::new();
+    if let Err(error) = try_overlay() {
+        let remedy = format!("load it by `modprobe overlay`, or use another kernel ({error})");
+        missing.push(Missing::new("overlayfs", remedy));
+    }
+    if command::find("iptables").is_some()
+        && let Err(error) = command::run("iptables", ["-w", "30", "-t", "nat", "-S"])
+    {
+        let remedy =
+            format!("load it by `modprobe iptable_nat` or `modprobe nft_chain_nat` ({error})");
+        missing.push(Missing::new("address translation in this kernel", remedy));
+    }
+    missing
+}
+
+/// Everything but looking at a lab needs root.
+pub(super) fn root_missing() -> Option<Missing> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    ids.is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
+    if ids.is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")) {
+        return None;
+    }
+    let remedy = "run this as root, for example with sudo";
+    Some(Missing::new("root", remedy))
 }
 
 fn try_overlay() -> Result<(), String> {

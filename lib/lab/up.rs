@@ -16,21 +16,19 @@ use super::known_hosts;
 use super::names::Names;
 use super::network;
 use super::power;
-use super::requirements::requirements;
 use super::spec::{self, Spec};
 use super::state::{self, Folders, MachineRecord, Record};
 
 /// How many machines boot at the same time.
 const PARALLEL: usize = 4;
 
-/// Builds the lab; the caller holds its lock.
+/// Builds the lab; the caller holds its lock and knows that this computer can run one.
 pub(super) fn up(
     folders: &Folders,
     names: &Names,
     spec: &Spec,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    requirements().map_err(Error::CannotRun)?;
     let lab = folders.lab(&spec.name);
     let old: Option<Record> = state::read_json(&state::record_path(&lab))?;
     let known: BTreeSet<_> = old
@@ -53,7 +51,7 @@ pub(super) fn up(
     state::write_json(&state::record_path(&lab), &record)?;
 
     let base = base::ensure(folders, progress)?;
-    network::make(folders, names, &record)?;
+    network::make(names, &record)?;
     for machine in &record.machines {
         make_disk(&lab, &base, &record, machine)?;
     }
@@ -95,7 +93,7 @@ pub(super) fn up(
             disk.reauthorize(leader, &record.user, &record.authorized_keys)?;
         }
         if !stays {
-            boot(names, &groups, &record, machine, &disk, &base)?;
+            boot(names, &groups, &record, machine, &disk)?;
         }
         let count = done.fetch_add(1, Ordering::Relaxed) + 1;
         let what = if stays { "was up already" } else { "is up" };
@@ -112,8 +110,18 @@ pub(super) fn boot(
     record: &Record,
     machine: &MachineRecord,
     disk: &Disk,
-    base: &Path,
 ) -> Result<(), Error> {
+    let base = &disk.base()?;
+    if !base.is_dir() {
+        let gone = format!(
+            "the base of {}'s disk, {}, is gone",
+            machine.name,
+            base.display()
+        );
+        return Err(Error::Refused(vec![format!(
+            "{gone}; run `lab down`, then `lab up`"
+        )]));
+    }
     let room = record
         .rooms
         .iter()

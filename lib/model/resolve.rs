@@ -18,7 +18,9 @@ use crate::cluster_file::{
 impl ClusterFile {
     /// Returns the folder of site jobs, relative to the working directory or absolute.
     pub fn jobs_folder(&self) -> Option<PathBuf> {
-        self.jobs_dir.as_ref().map(|folder| in_folder(&self.path, &folder.value))
+        self.jobs_dir
+            .as_ref()
+            .map(|folder| in_folder(&self.path, &folder.value))
     }
 }
 
@@ -45,7 +47,10 @@ impl Cluster {
                 Some(component(file, name, server))
             })
             .collect();
-        let from_file = file.release.as_ref().map(|entry| self::release(file, entry));
+        let from_file = file
+            .release
+            .as_ref()
+            .map(|entry| self::release(file, entry));
         Ok(Cluster {
             name: match &file.name {
                 Some(name) => name.value.clone(),
@@ -67,7 +72,10 @@ impl Cluster {
             return Vec::new();
         }
         let drives = |job: &String| jobs.iter().any(|j| j.name == *job && j.needs_release);
-        let needing = self.components.iter().filter(|component| component.jobs.iter().any(drives));
+        let needing = self
+            .components
+            .iter()
+            .filter(|component| component.jobs.iter().any(drives));
         needing.map(|component| component.name.as_str()).collect()
     }
 }
@@ -76,12 +84,16 @@ fn component(file: &ClusterFile, name: &At<String>, server: &Server) -> Componen
     let rollout = |own: &Option<At<usize>>, all: &Option<At<usize>>| {
         own.as_ref().or(all.as_ref()).map(|at| at.value)
     };
-    let instances = server.hosts.iter().zip(0..).map(|(entry, position)| Instance {
-        address: entry.ip.value,
-        index: entry.index.as_ref().map_or(position, |index| index.value),
-        vars: vars(&entry.vars),
-        place: entry.ip.place,
-    });
+    let instances = server
+        .hosts
+        .iter()
+        .zip(0..)
+        .map(|(entry, position)| Instance {
+            address: entry.ip.value,
+            index: entry.index.as_ref().map_or(position, |index| index.value),
+            vars: vars(&entry.vars),
+            place: entry.ip.place,
+        });
     Component {
         name: name.value.clone(),
         jobs: match &server.jobs {
@@ -115,7 +127,11 @@ fn hosts(file: &ClusterFile) -> Vec<Host> {
         hosts.push(Host {
             address: entry.ip.value,
             ssh: ssh(file, &[&entry.ssh, &server.ssh, &file.ssh]),
-            packages: packages.remove(&entry.ip.value).unwrap_or_default().into_iter().collect(),
+            packages: packages
+                .remove(&entry.ip.value)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             place: entry.ip.place,
         });
     }
@@ -128,7 +144,9 @@ pub(super) fn ssh(file: &ClusterFile, levels: &[&SshEntry]) -> SshSettings {
         levels: &[&SshEntry],
         key: impl Fn(&SshEntry) -> &Option<At<T>>,
     ) -> Option<T> {
-        levels.iter().find_map(|level| key(level).as_ref().map(|at| at.value.clone()))
+        levels
+            .iter()
+            .find_map(|level| key(level).as_ref().map(|at| at.value.clone()))
     }
     let path = |written: String| in_folder(&file.path, &written);
     SshSettings {
@@ -158,9 +176,13 @@ fn sudo(file: &ClusterFile) -> Sudo {
     match &file.sudo {
         None | Some(SudoEntry::Use(true)) => Sudo::Passwordless,
         Some(SudoEntry::Use(false)) => Sudo::No,
-        Some(SudoEntry::Password { password: source, keep }) => {
-            Sudo::Password { source: password(file, source), keep: *keep }
-        }
+        Some(SudoEntry::Password {
+            password: source,
+            keep,
+        }) => Sudo::Password {
+            source: password(file, source),
+            keep: *keep,
+        },
     }
 }
 
@@ -177,20 +199,26 @@ fn release(file: &ClusterFile, entry: &At<ReleaseEntry>) -> Release {
             path: in_folder(&file.path, path),
             sha256: sha256.clone(),
         }),
-        SourceEntry::Url { url, sha256 } => {
-            Some(Artifact::Url { url: url.clone(), sha256: sha256.clone() })
-        }
+        SourceEntry::Url { url, sha256 } => Some(Artifact::Url {
+            url: url.clone(),
+            sha256: sha256.clone(),
+        }),
         SourceEntry::Git { .. } => None,
     };
     let source = &entry.value.paas_release.value;
     let paas_release = match source {
-        SourceEntry::Git { url, reference } => {
-            ReleaseSource::Git { url: url.clone(), reference: reference.clone() }
-        }
+        SourceEntry::Git { url, reference } => ReleaseSource::Git {
+            url: url.clone(),
+            reference: reference.clone(),
+        },
         other => ReleaseSource::Artifact(artifact(other).expect("git was matched above")),
     };
     Release {
-        micro_paas: entry.value.micro_paas.as_ref().and_then(|at| artifact(&at.value)),
+        micro_paas: entry
+            .value
+            .micro_paas
+            .as_ref()
+            .and_then(|at| artifact(&at.value)),
         paas_release,
         place: Some(entry.place),
     }
@@ -199,7 +227,12 @@ fn release(file: &ClusterFile, entry: &At<ReleaseEntry>) -> Release {
 fn vars(entries: &[Var]) -> Vars {
     entries
         .iter()
-        .map(|var| (var.name.value.clone(), (var.value.value.clone(), var.value.place)))
+        .map(|var| {
+            (
+                var.name.value.clone(),
+                (var.value.value.clone(), var.value.place),
+            )
+        })
         .collect()
 }
 
@@ -214,5 +247,8 @@ fn in_folder(file: &Path, written: &str) -> PathBuf {
 }
 
 fn stem(file: &Path) -> String {
-    file.file_stem().map_or_else(|| "cluster".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    file.file_stem().map_or_else(
+        || "cluster".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
 }

@@ -54,21 +54,32 @@ impl Cluster {
         components: &[String],
         limits: &[String],
     ) -> Result<Selection, UnknownName> {
-        let names = || self.components.iter().map(|component| component.name.as_str());
+        let names = || {
+            self.components
+                .iter()
+                .map(|component| component.name.as_str())
+        };
         let mut unknown = Vec::new();
-        for name in components.iter().filter(|name| self.component(name).is_none()) {
+        for name in components
+            .iter()
+            .filter(|name| self.component(name).is_none())
+        {
             unknown.push(described("component", name, suggest(name, names())));
         }
         let addresses: Vec<String> = self.hosts.iter().map(|h| h.address.to_string()).collect();
         for limit in limits {
-            let is_host = limit.parse().is_ok_and(|address| self.host(address).is_some());
+            let is_host = limit
+                .parse()
+                .is_ok_and(|address| self.host(address).is_some());
             if !is_host && self.component(limit).is_none() {
                 let known = names().chain(addresses.iter().map(String::as_str));
                 unknown.push(described("component or host", limit, suggest(limit, known)));
             }
         }
         if !unknown.is_empty() {
-            return Err(UnknownName { message: unknown.join("\n") });
+            return Err(UnknownName {
+                message: unknown.join("\n"),
+            });
         }
         let mut pairs = BTreeSet::new();
         for component in &self.components {
@@ -86,7 +97,9 @@ impl Cluster {
         }
         if pairs.is_empty() {
             let message = "nothing is left: no named component is on a host that --limit names";
-            return Err(UnknownName { message: message.to_owned() });
+            return Err(UnknownName {
+                message: message.to_owned(),
+            });
         }
         let hosts = pairs.iter().map(|(_, host)| *host).collect();
         Ok(Selection { pairs, hosts })
@@ -94,6 +107,8 @@ impl Cluster {
 }
 
 fn described(kind: &str, name: &str, suggestion: Option<String>) -> String {
-    let help = suggestion.map(|known| format!("\nhelp: {known}")).unwrap_or_default();
+    let help = suggestion
+        .map(|known| format!("\nhelp: {known}"))
+        .unwrap_or_default();
     format!("the cluster has no {kind} `{name}`{help}")
 }

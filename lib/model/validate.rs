@@ -286,44 +286,56 @@ fn instances(file: &ClusterFile, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Two services can't listen on one port of a host, and no job can be there twice.
+/// Who has something on a host: a job of a component, put there at this place of the file.
+struct Owner<'a> {
+    component: &'a str,
+    job: &'a str,
+    place: Place,
+}
+
+/// No job can be on a host twice, and no two services can listen on one port of it.
 fn ports(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
-    let mut owners: HashMap<(IpAddr, &str), (&str, Place)> = HashMap::new();
-    let mut taken: HashMap<(IpAddr, u16), (&str, Place)> = HashMap::new();
+    let mut runs: HashMap<(IpAddr, &str), Owner<'_>> = HashMap::new();
+    let mut listens: HashMap<(IpAddr, u16), Owner<'_>> = HashMap::new();
     for (server, entry) in used_entries(file) {
-        let (address, place) = (entry.ip.value, entry.ip.place);
-        let component = server.name.value.as_str();
+        let address = entry.ip.value;
         for job in jobs_of(server) {
-            let name = job.value.as_str();
-            match owners.insert((address, name), (component, place)) {
-                // Twice in one component is told where the component is looked at.
-                Some((other, _)) if other == component => continue,
-                Some((other, earlier)) => {
+            let owner = || Owner {
+                component: &server.name.value,
+                job: &job.value,
+                place: entry.ip.place,
+            };
+            let Owner { component, job, .. } = owner();
+            if let Some(other) = runs.get(&(address, job)) {
+                // An address or a job that is listed twice in a component has been told already.
+                if other.component != component {
+                    let first = other.component;
                     let message =
-                        format!("`{other}` and `{component}` both run `{name}` on {address}");
+                        format!("`{first}` and `{component}` both run `{job}` on {address}");
                     problems.push(
                         at(&entry.ip, message)
-                            .also(earlier, format!("`{other}` is put there here"))
+                            .also(other.place, format!("`{first}` is put there here"))
                             .help("a host can have a job once: leave it out of one of them"),
                     );
-                    continue;
                 }
-                None => {}
+                continue;
             }
-            let Some(facts) = jobs.iter().find(|facts| facts.name == name) else {
+            runs.insert((address, job), owner());
+            let Some(facts) = jobs.iter().find(|facts| facts.name == job) else {
                 continue;
             };
             for port in &facts.provides {
-                let Some((other, earlier)) = taken.insert((address, port.number), (name, place))
-                else {
+                let Some(other) = listens.get(&(address, port.number)) else {
+                    listens.insert((address, port.number), owner());
                     continue;
                 };
-                let number = port.number;
-                let message =
-                    format!("`{name}` and `{other}` both listen on port {number} of {address}");
+                let message = format!(
+                    "`{job}` of `{component}` and `{}` of `{}` both listen on port {} of {address}",
+                    other.job, other.component, port.number
+                );
                 problems.push(
                     at(&entry.ip, message)
-                        .also(earlier, format!("`{other}` is put there here"))
+                        .also(other.place, format!("`{}` is put there here", other.job))
                         .help("put one of them on another host"),
                 );
             }
@@ -355,18 +367,13 @@ fn logins(file: &ClusterFile, problems: &mut Vec<Problem>) {
 fn rollouts(file: &ClusterFile, problems: &mut Vec<Problem>) {
     for server in &file.server {
         let hosts = server.hosts.len();
-        // Some of the hosts may be missing because their addresses couldn't be read.
-        if server.hosts_incomplete {
-            continue;
-        }
-        if let Some(many) = server
-            .rollout
-            .canaries
-            .as_ref()
-            .filter(|at| at.value > hosts)
-        {
-            let plural = if hosts == 1 { "" } else { "s" };
-            let message = format!("{} canaries of {hosts} host{plural}", many.value);
+        let canaries = server.rollout.canaries.as_ref();
+        // Hosts whose address couldn't be read aren't among those that are counted here.
+        if let Some(many) = canaries.filter(|at| at.value > hosts && !server.hosts_incomplete) {
+            let message = format!(
+                "there are more canaries ({}) than hosts ({hosts})",
+                many.value
+            );
             problems.push(at(many, message).expected(format!("at most {hosts}")));
         }
     }

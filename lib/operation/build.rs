@@ -11,15 +11,14 @@ use crate::model::{Cluster, Selection};
 pub fn build(cluster: &Cluster, selection: &Selection) -> Operation {
     let mut stages = vec![bootstrap::stage(cluster, selection)];
     stages.extend(job_stages(cluster, selection, Action::Deploy));
-    Operation { name: "build", stages }
+    Operation {
+        name: "build",
+        stages,
+    }
 }
 
 /// One stage for each job of each selected component, in order.
-pub(super) fn job_stages(
-    cluster: &Cluster,
-    selection: &Selection,
-    action: Action,
-) -> Vec<Outline> {
+pub(super) fn job_stages(cluster: &Cluster, selection: &Selection, action: Action) -> Vec<Outline> {
     let mut stages = Vec::new();
     for component in &cluster.components {
         for job in &component.jobs {

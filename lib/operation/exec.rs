@@ -8,7 +8,14 @@ pub fn exec(cluster: &Cluster, selection: &Selection, command: &str, as_root: bo
     let hosts = cluster.hosts.iter().map(|host| host.address);
     let tasks = hosts
         .filter(|address| selection.has_host(*address))
-        .map(|host| Task::Exec { host, command: command.to_owned(), as_root })
+        .map(|host| Task::Exec {
+            host,
+            command: command.to_owned(),
+            as_root,
+        })
         .collect();
-    Operation { name: "exec", stages: vec![Outline::unlimited("exec", tasks)] }
+    Operation {
+        name: "exec",
+        stages: vec![Outline::unlimited("exec", tasks)],
+    }
 }

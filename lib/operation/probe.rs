@@ -8,5 +8,8 @@ pub fn probe(cluster: &Cluster, selection: &Selection) -> Operation {
     let hosts = cluster.hosts.iter().map(|host| host.address);
     let selected = hosts.filter(|address| selection.has_host(*address));
     let tasks = selected.map(|host| Task::Probe { host }).collect();
-    Operation { name: "probe", stages: vec![Outline::unlimited("probe", tasks)] }
+    Operation {
+        name: "probe",
+        stages: vec![Outline::unlimited("probe", tasks)],
+    }
 }

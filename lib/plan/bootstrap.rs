@@ -37,7 +37,9 @@ pub(super) fn values(
 ) -> Values {
     let mut packages: BTreeSet<String> = host.packages.iter().cloned().collect();
     let parts = release.map(|release| (release.micro_paas.as_ref(), &release.paas_release));
-    for part in parts.iter().flat_map(|(micro_paas, paas)| micro_paas.iter().copied().chain([*paas]))
+    for part in parts
+        .iter()
+        .flat_map(|(micro_paas, paas)| micro_paas.iter().copied().chain([*paas]))
     {
         // What the script itself calls to get this part.
         match part {
@@ -54,7 +56,10 @@ pub(super) fn values(
     let mut values = Values::new();
     values.set("user", &host.ssh.user);
     values.set("home", home);
-    values.set("keep_sudo", matches!(sudo, Sudo::Password { keep: true, .. }));
+    values.set(
+        "keep_sudo",
+        matches!(sudo, Sudo::Password { keep: true, .. }),
+    );
     values.set("packages", packages);
     for (name, value) in [
         ("micro_paas_sha256", micro_paas.sha256),
@@ -94,7 +99,9 @@ pub(super) fn health_script(home: &str, has_release: bool) -> String {
 
 /// Lists the files that must be pushed before the script can run.
 pub(super) fn uploads(release: Option<&PreparedRelease>) -> Vec<Upload> {
-    let Some(release) = release else { return Vec::new() };
+    let Some(release) = release else {
+        return Vec::new();
+    };
     let parts = release.micro_paas.iter().chain([&release.paas_release]);
     parts
         .filter_map(|part| match part {
@@ -117,13 +124,20 @@ impl Fields {
     fn of(part: Option<&Prepared>) -> Fields {
         match part.cloned() {
             None => Fields::default(),
-            Some(Prepared::Push(upload)) => {
-                Fields { sha256: upload.sha256, ..Fields::default() }
-            }
-            Some(Prepared::Fetch { url, sha256 }) => Fields { sha256, url, ..Fields::default() },
-            Some(Prepared::Git { url, reference }) => {
-                Fields { git: url, reference, ..Fields::default() }
-            }
+            Some(Prepared::Push(upload)) => Fields {
+                sha256: upload.sha256,
+                ..Fields::default()
+            },
+            Some(Prepared::Fetch { url, sha256 }) => Fields {
+                sha256,
+                url,
+                ..Fields::default()
+            },
+            Some(Prepared::Git { url, reference }) => Fields {
+                git: url,
+                reference,
+                ..Fields::default()
+            },
         }
     }
 }

@@ -71,7 +71,9 @@ impl HostFacts {
     pub fn parse(output: &str, now: jiff::Timestamp) -> HostFacts {
         let mut facts = HostFacts::default();
         for line in output.lines() {
-            let Some((key, rest)) = line.split_once(' ') else { continue };
+            let Some((key, rest)) = line.split_once(' ') else {
+                continue;
+            };
             match key {
                 "os_id" => facts.os_id = rest.to_owned(),
                 "os_version" => facts.os_version = rest.to_owned(),
@@ -91,7 +93,9 @@ impl HostFacts {
                 }
                 "secret" => {
                     if let Some((name, value)) = rest.split_once(' ') {
-                        facts.secrets.insert(name.to_owned(), value.to_owned().into());
+                        facts
+                            .secrets
+                            .insert(name.to_owned(), value.to_owned().into());
                     }
                 }
                 "healthy" => {

@@ -87,21 +87,32 @@ impl PreparedRelease {
     /// # Errors
     /// A part that can't be read or isn't what the cluster file says.
     pub fn prepare(release: &Release) -> Result<PreparedRelease, PackageError> {
-        let scratch = TempDir::new()
-            .map_err(|source| PackageError::Unreadable { path: std::env::temp_dir(), source })?;
+        let scratch = TempDir::new().map_err(|source| PackageError::Unreadable {
+            path: std::env::temp_dir(),
+            source,
+        })?;
         let micro_paas = match &release.micro_paas {
-            Some(artifact) => Some(prepare(artifact, &scratch.path().join("micro-paas.tar.gz"))?),
+            Some(artifact) => Some(prepare(
+                artifact,
+                &scratch.path().join("micro-paas.tar.gz"),
+            )?),
             None => None,
         };
         let paas_release = match &release.paas_release {
-            ReleaseSource::Git { url, reference } => {
-                Prepared::Git { url: url.clone(), reference: reference.clone() }
-            }
+            ReleaseSource::Git { url, reference } => Prepared::Git {
+                url: url.clone(),
+                reference: reference.clone(),
+            },
             ReleaseSource::Artifact(artifact) => {
                 prepare(artifact, &scratch.path().join("paas-release.tar.gz"))?
             }
         };
-        Ok(PreparedRelease { micro_paas, paas_release, place: release.place, _scratch: scratch })
+        Ok(PreparedRelease {
+            micro_paas,
+            paas_release,
+            place: release.place,
+            _scratch: scratch,
+        })
     }
 }
 
@@ -119,20 +130,26 @@ impl Prepared {
 fn prepare(artifact: &Artifact, archive: &Path) -> Result<Prepared, PackageError> {
     let (path, expected) = match artifact {
         Artifact::Url { url, sha256 } => {
-            return Ok(Prepared::Fetch { url: url.clone(), sha256: sha256.clone() });
+            return Ok(Prepared::Fetch {
+                url: url.clone(),
+                sha256: sha256.clone(),
+            });
         }
         Artifact::Path { path, sha256 } => (path, sha256),
     };
-    let unreadable = |source| PackageError::Unreadable { path: path.clone(), source };
+    let unreadable = |source| PackageError::Unreadable {
+        path: path.clone(),
+        source,
+    };
     let file = if fs::metadata(path).map_err(unreadable)?.is_dir() {
         pack(path, archive).map_err(unreadable)?;
         archive.to_owned()
     } else {
         path.clone()
     };
-    let (bytes, sha256) = measure(&file).map_err(unreadable)?.ok_or_else(|| {
-        PackageError::NotAnArchive { path: path.clone() }
-    })?;
+    let (bytes, sha256) = measure(&file)
+        .map_err(unreadable)?
+        .ok_or_else(|| PackageError::NotAnArchive { path: path.clone() })?;
     if let Some(expected) = expected
         && !expected.eq_ignore_ascii_case(&sha256)
     {
@@ -142,12 +159,18 @@ fn prepare(artifact: &Artifact, archive: &Path) -> Result<Prepared, PackageError
             found: sha256,
         });
     }
-    Ok(Prepared::Push(Upload { path: file, bytes, sha256 }))
+    Ok(Prepared::Push(Upload {
+        path: file,
+        bytes,
+        sha256,
+    }))
 }
 
 /// Packs a folder: names in order, no owner, no times, so that equal content is an equal archive.
 fn pack(folder: &Path, archive: &Path) -> io::Result<()> {
-    let gzip = GzBuilder::new().mtime(0).write(File::create(archive)?, Compression::default());
+    let gzip = GzBuilder::new()
+        .mtime(0)
+        .write(File::create(archive)?, Compression::default());
     let mut tar = tar::Builder::new(gzip);
     append(&mut tar, folder, Path::new(""))?;
     tar.into_inner()?.finish()?.flush()
@@ -173,7 +196,11 @@ fn append<W: Write>(tar: &mut tar::Builder<W>, folder: &Path, inside: &Path) -> 
             tar.append_data(&mut header, &target, io::empty())?;
             append(tar, &path, &target)?;
         } else {
-            header.set_mode(if metadata.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 });
+            header.set_mode(if metadata.permissions().mode() & 0o111 == 0 {
+                0o644
+            } else {
+                0o755
+            });
             tar.append_data(&mut header, &target, File::open(&path)?)?;
         }
     }
@@ -204,7 +231,10 @@ mod tests {
     use super::*;
 
     fn release_of(path: &Path, sha256: Option<String>) -> Release {
-        let artifact = Artifact::Path { path: path.to_owned(), sha256 };
+        let artifact = Artifact::Path {
+            path: path.to_owned(),
+            sha256,
+        };
         Release {
             micro_paas: None,
             paas_release: ReleaseSource::Artifact(artifact),
@@ -219,10 +249,16 @@ mod tests {
         fs::write(folder.path().join("bin/paas"), "#!/bin/sh\n").unwrap();
         let identity = || {
             let release = release_of(folder.path(), None);
-            PreparedRelease::prepare(&release).unwrap().paas_release.identity()
+            PreparedRelease::prepare(&release)
+                .unwrap()
+                .paas_release
+                .identity()
         };
         let first = identity();
-        let touched = File::options().write(true).open(folder.path().join("bin/paas")).unwrap();
+        let touched = File::options()
+            .write(true)
+            .open(folder.path().join("bin/paas"))
+            .unwrap();
         touched.set_modified(std::time::UNIX_EPOCH).unwrap();
         assert_eq!(identity(), first);
         fs::write(folder.path().join("bin/paas"), "#!/bin/sh\nexit\n").unwrap();
@@ -235,7 +271,10 @@ mod tests {
         let path = folder.path().join("release.tar.gz");
         fs::write(&path, "not gzip").unwrap();
         let error = PreparedRelease::prepare(&release_of(&path, None)).unwrap_err();
-        assert!(matches!(error, PackageError::NotAnArchive { .. }), "{error}");
+        assert!(
+            matches!(error, PackageError::NotAnArchive { .. }),
+            "{error}"
+        );
         pack(folder.path(), &folder.path().join("other.tar.gz")).unwrap();
         let other = release_of(&folder.path().join("other.tar.gz"), Some("00".repeat(32)));
         let error = PreparedRelease::prepare(&other).unwrap_err();

@@ -33,9 +33,17 @@ pub fn preflight(
 ) -> Vec<Finding> {
     let median = median_offset(facts);
     let mut findings = Vec::new();
-    for host in cluster.hosts.iter().filter(|host| selection.has_host(host.address)) {
+    for host in cluster
+        .hosts
+        .iter()
+        .filter(|host| selection.has_host(host.address))
+    {
         let mut found = |unreachable, problem| {
-            findings.push(Finding { host: host.address, unreachable, problem })
+            findings.push(Finding {
+                host: host.address,
+                unreachable,
+                problem,
+            })
         };
         match facts.hosts.get(&host.address) {
             Some(HostState::Known(known)) => {
@@ -56,8 +64,14 @@ pub fn preflight(
 fn host_problems(host: &HostFacts, median: i64) -> Vec<String> {
     let mut problems = Vec::new();
     if !is_supported(&host.os_id, &host.os_version) {
-        let name = if host.os_name.is_empty() { "an unknown system" } else { &host.os_name };
-        problems.push(format!("{name} isn't supported: Debian 11 or Ubuntu 20.04 or newer is"));
+        let name = if host.os_name.is_empty() {
+            "an unknown system"
+        } else {
+            &host.os_name
+        };
+        problems.push(format!(
+            "{name} isn't supported: Debian 11 or Ubuntu 20.04 or newer is"
+        ));
     }
     if !host.systemd {
         problems.push("systemd isn't its first process, and services need it".to_owned());
@@ -75,7 +89,11 @@ fn host_problems(host: &HostFacts, median: i64) -> Vec<String> {
         problems.push(format!(
             "its clock is {} s {} the others'; set it (for example with chrony) first",
             (offset - median).abs(),
-            if offset > median { "ahead of" } else { "behind" }
+            if offset > median {
+                "ahead of"
+            } else {
+                "behind"
+            }
         ));
     }
     problems
@@ -94,11 +112,22 @@ fn busy_ports(
     }
     let mut busy = Vec::new();
     for component in cluster.components.iter() {
-        if !component.instances.iter().any(|instance| instance.address == host) {
+        if !component
+            .instances
+            .iter()
+            .any(|instance| instance.address == host)
+        {
             continue;
         }
-        for job in jobs.iter().filter(|facts| component.jobs.contains(&facts.name)) {
-            for port in job.provides.iter().filter(|port| facts.ports.contains(&port.number)) {
+        for job in jobs
+            .iter()
+            .filter(|facts| component.jobs.contains(&facts.name))
+        {
+            for port in job
+                .provides
+                .iter()
+                .filter(|port| facts.ports.contains(&port.number))
+            {
                 busy.push(format!(
                     "port {} ({} of {}) is taken by another program; `ss -ltnp 'sport = :{}'` \
                      on the host names it",
@@ -111,8 +140,12 @@ fn busy_ports(
 }
 
 fn is_supported(id: &str, version: &str) -> bool {
-    let Ok(version) = version.parse::<f64>() else { return false };
-    SUPPORTED.iter().any(|(name, least)| *name == id && version >= *least)
+    let Ok(version) = version.parse::<f64>() else {
+        return false;
+    };
+    SUPPORTED
+        .iter()
+        .any(|(name, least)| *name == id && version >= *least)
 }
 
 /// The middle of all clock offsets: a single wrong clock, this machine's included, doesn't move it.
@@ -179,9 +212,14 @@ mod tests {
     fn the_median_is_not_moved_by_one_wrong_clock() {
         let mut facts = Facts::default();
         for (last, offset) in [(1, 0), (2, 3600), (3, 1)] {
-            let host = HostFacts { clock_offset: Some(offset), ..sound() };
+            let host = HostFacts {
+                clock_offset: Some(offset),
+                ..sound()
+            };
             let address = IpAddr::from([127, 0, 0, last]);
-            facts.hosts.insert(address, HostState::Known(Box::new(host)));
+            facts
+                .hosts
+                .insert(address, HostState::Known(Box::new(host)));
         }
         assert_eq!(median_offset(&facts), 1);
     }

@@ -23,7 +23,8 @@ struct ProbeScript {
 
 /// Renders the probe of one host.
 pub(super) fn render(checks: Vec<HealthCheck>) -> Result<String, PlanError> {
-    ProbeScript { checks }
-        .render()
-        .map_err(|error| PlanError { message: format!("deploy/probe.sh: {error}"), place: None })
+    ProbeScript { checks }.render().map_err(|error| PlanError {
+        message: format!("deploy/probe.sh: {error}"),
+        place: None,
+    })
 }

@@ -152,7 +152,11 @@ mod tests {
     use super::*;
 
     fn identity() -> RunIdentity {
-        RunIdentity { id: "r1".into(), operator: "ada".into(), workstation: "desk".into() }
+        RunIdentity {
+            id: "r1".into(),
+            operator: "ada".into(),
+            workstation: "desk".into(),
+        }
     }
 
     #[test]

@@ -105,25 +105,43 @@ impl Planner<'_> {
         // Only what converges a host leaves a receipt; starting or stopping it is no new state.
         let leaves_receipt = matches!(
             task,
-            Task::Bootstrap { .. } | Task::Job { action: Action::Deploy, .. }
+            Task::Bootstrap { .. }
+                | Task::Job {
+                    action: Action::Deploy,
+                    ..
+                }
         );
         let receipt = if leaves_receipt {
-            let Rendered { name, action, script, values, .. } = &rendered;
+            let Rendered {
+                name,
+                action,
+                script,
+                values,
+                ..
+            } = &rendered;
             Stamp::new(name, action, script, values, self.run).open_json()
         } else {
             String::new()
         };
         Ok(Step {
-            id: StepId { step: rendered.name, host: task.host() },
+            id: StepId {
+                step: rendered.name,
+                host: task.host(),
+            },
             mode: rendered.mode,
             digest: sha256_hex(rendered.script.as_bytes()),
             script: rendered.script,
+            values: rendered.values,
             receipt,
             uploads: match task {
                 Task::Bootstrap { .. } => bootstrap::uploads(self.release),
                 _ => Vec::new(),
             },
-            redact: self.secrets.values().map(|s| s.expose_secret().to_owned()).collect(),
+            redact: self
+                .secrets
+                .values()
+                .map(|s| s.expose_secret().to_owned())
+                .collect(),
             decision,
         })
     }
@@ -147,14 +165,23 @@ impl Planner<'_> {
                     values,
                 })
             }
-            Task::Exec { host, command, as_root } => Ok(Rendered {
+            Task::Exec {
+                host,
+                command,
+                as_root,
+            } => Ok(Rendered {
                 name: "exec".to_owned(),
                 action: "exec",
                 mode: Mode::Query,
                 script: self.exec_script(*host, command, *as_root)?,
                 values: Values::new(),
             }),
-            Task::Job { host, component, job, action } => {
+            Task::Job {
+                host,
+                component,
+                job,
+                action,
+            } => {
                 let (component, instance, job) = self.find(component, *host, job)?;
                 let mut values = job.values(&self.context(component, instance))?;
                 let script = job.render(*action, &values)?;
@@ -180,41 +207,45 @@ impl Planner<'_> {
     }
 
     /// The operator's command line, for the login user in its home unless root is to run it.
-    fn exec_script(
-        &self,
-        host: IpAddr,
-        command: &str,
-        as_root: bool,
-    ) -> Result<String, PlanError> {
+    fn exec_script(&self, host: IpAddr, command: &str, as_root: bool) -> Result<String, PlanError> {
         if as_root {
             return Ok(format!("{command}\n"));
         }
         let host = self.host(host)?;
         let (user, home) = (shell_word(&host.ssh.user), shell_word(&self.home(host)));
         let command = shell_word(command);
-        Ok(format!("cd {home} && exec runuser -u {user} -- env HOME={home} sh -c {command}\n"))
+        Ok(format!(
+            "cd {home} && exec runuser -u {user} -- env HOME={home} sh -c {command}\n"
+        ))
     }
 
     fn decide(&self, task: &Task, rendered: &Rendered) -> Decision {
-        let asked = |what: &str| Decision::Run(vec![Reason::Asked { what: what.to_owned() }]);
+        let asked = |what: &str| {
+            Decision::Run(vec![Reason::Asked {
+                what: what.to_owned(),
+            }])
+        };
         let known = match self.facts.hosts.get(&task.host()) {
             Some(HostState::Known(known)) => Some(known),
             Some(HostState::Unknown { .. }) | None => None,
         };
         match task {
             Task::Probe { .. } | Task::Exec { .. } => asked(rendered.action),
-            Task::Job { action: Action::Start | Action::Stop | Action::Restart, .. } => {
-                match known {
-                    Some(host) if !host.receipts.contains_key(&rendered.name) => {
-                        Decision::Skip("it isn't installed".to_owned())
-                    }
-                    _ => asked(rendered.action),
+            Task::Job {
+                action: Action::Start | Action::Stop | Action::Restart,
+                ..
+            } => match known {
+                Some(host) if !host.receipts.contains_key(&rendered.name) => {
+                    Decision::Skip("it isn't installed".to_owned())
                 }
-            }
+                _ => asked(rendered.action),
+            },
             Task::Bootstrap { .. } | Task::Job { .. } if self.force => asked("forced"),
             Task::Bootstrap { .. } | Task::Job { .. } => match known {
                 Some(host) => decide(&rendered.name, &rendered.script, &rendered.values, host),
-                None => Decision::Run(vec![Reason::StateUnknown { why: self.why_unknown(task) }]),
+                None => Decision::Run(vec![Reason::StateUnknown {
+                    why: self.why_unknown(task),
+                }]),
             },
         }
     }
@@ -241,7 +272,10 @@ impl Planner<'_> {
                 let (_, _, job) = self.find(&component.name, host, name)?;
                 let values = job.values(&self.context(component, instance))?;
                 let script = job.render(Action::Health, &values)?;
-                checks.push(HealthCheck { step: component.step_name(name), script });
+                checks.push(HealthCheck {
+                    step: component.step_name(name),
+                    script,
+                });
             }
         }
         Ok(checks)
@@ -256,11 +290,18 @@ impl Planner<'_> {
     }
 
     fn context<'b>(&'b self, component: &'b Component, instance: &'b Instance) -> Context<'b> {
-        Context { cluster: self.cluster, component, instance, secrets: self.secrets }
+        Context {
+            cluster: self.cluster,
+            component,
+            instance,
+            secrets: self.secrets,
+        }
     }
 
     fn host(&self, address: IpAddr) -> Result<&Host, PlanError> {
-        self.cluster.host(address).ok_or_else(|| missing(format!("host {address}")))
+        self.cluster
+            .host(address)
+            .ok_or_else(|| missing(format!("host {address}")))
     }
 
     fn find(
@@ -278,17 +319,26 @@ impl Planner<'_> {
             .iter()
             .find(|instance| instance.address == host)
             .ok_or_else(|| missing(format!("{host} in component {}", component.name)))?;
-        let job = self.catalog.get(job).ok_or_else(|| missing(format!("job {job}")))?;
+        let job = self
+            .catalog
+            .get(job)
+            .ok_or_else(|| missing(format!("job {job}")))?;
         Ok((component, instance, job))
     }
 }
 
 fn missing(what: String) -> PlanError {
-    PlanError { message: format!("the cluster has no {what}"), place: None }
+    PlanError {
+        message: format!("the cluster has no {what}"),
+        place: None,
+    }
 }
 
 impl From<JobError> for PlanError {
     fn from(error: JobError) -> Self {
-        PlanError { message: error.message, place: error.place }
+        PlanError {
+            message: error.message,
+            place: error.place,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_file::Place;
-use crate::script::Upload;
+use crate::script::{Upload, Values};
 
 /// The identity of a step: the step's name (a component, or `component.job`) and its host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub struct Step {
     pub mode: Mode,
     /// The rendered script; may hold secrets, so it's never shown or stored as it is.
     pub script: String,
+    /// What the script is made of.
+    pub values: Values,
     /// The script's SHA-256 in hex.
     pub digest: String,
     /// The JSON object of the receipt, without its closing brace: the supervisor adds how it ended.

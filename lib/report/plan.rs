@@ -75,6 +75,8 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
         Reason::ScriptChanged => {
             "script changed: a newer version of this tool or of the job".to_owned()
         }
+        // The supervisor writes -1 before a step starts.
+        Reason::LastFailed { status: -1 } => "the last run of it never came to an end".to_owned(),
         Reason::LastFailed { status } => {
             format!("the last run of it failed with exit status {status}")
         }

@@ -71,6 +71,20 @@ impl Values {
         self.inputs.iter().map(|(n, i)| (n.as_str(), i))
     }
 
+    /// Returns the mapping with `<name>` in place of each secret, for people.
+    pub fn to_shown(&self) -> Value {
+        let shown = |name: &str, input: &Input| match input.secret {
+            true => Value::String(format!("<{name}>")),
+            false => input.value.clone(),
+        };
+        Value::Object(
+            self.inputs
+                .iter()
+                .map(|(n, i)| (n.clone(), shown(n, i)))
+                .collect(),
+        )
+    }
+
     /// Returns the plain mapping that both template engines render from, secrets included.
     pub fn to_json(&self) -> Value {
         let pairs = self

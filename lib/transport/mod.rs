@@ -3,13 +3,14 @@
 //! The engine sees only the two traits; SSH is the real one, the local one runs the same on-host
 //! protocol on this machine for tests.
 
+mod link;
 mod local;
 mod protocol;
 mod ssh;
 
 use std::io::Read;
 
-pub use local::LocalTransport;
+pub use local::{LocalConnection, LocalTransport};
 pub use ssh::SshTransport;
 
 use crate::model::{Host, Sudo};
@@ -132,7 +133,10 @@ pub enum TransportErrorKind {
 impl TransportError {
     /// Makes an error of a kind.
     pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> TransportError {
-        TransportError { kind, message: message.into() }
+        TransportError {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

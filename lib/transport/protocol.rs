@@ -11,13 +11,38 @@ pub(super) const ROOT: &str = "/var/lib/paas-cluster-build";
 /// What a host runs for every request: it reads the supervisor's text, by its length, and runs it.
 /// Lines before the one that names the length are passed over: a sudo that needed no password
 /// leaves the one that was sent.
-pub(super) const LOADER: &str = r#"while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done; exit 97"#;
+const LOADER: &str = r#"while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done"#;
+/// Names the loader's way to root's rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// The login user's own.
+    Own,
+    /// sudo that asks for nothing.
+    Sudo,
+    /// sudo that reads a password from standard input, if it needs one.
+    SudoWithPassword,
+}
+
+/// Writes the one command that every request runs. Both outputs become one pipe on the host itself,
+/// so that a warning of sudo's can't slip into a frame on the way. The login shell may be any: its
+/// part is two words in single quotes.
+pub(super) fn command(rights: Rights) -> String {
+    let shell = match rights {
+        Rights::Own => "sh -c",
+        Rights::Sudo => "sudo -n sh -c",
+        Rights::SudoWithPassword => "sudo -k -S -p \"\" sh -c",
+    };
+    format!("sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; exec {shell} \"$0\"' '{LOADER}'")
+}
+
 /// Every line of the supervisor's own begins so.
 const PREFIX: &str = "pcb1 ";
 /// The longest line of a reply; a frame's content isn't a line.
 const LONGEST_LINE: u64 = 64 * 1024;
 /// How much of a query's output is kept.
-const QUERY_LIMIT: u64 = 4 * 1024 * 1024;
+const QUERY_LIMIT: usize = 4 * 1024 * 1024;
+/// A status has three digits at most, and a newline.
+const LONGEST_STATUS: usize = 4;
 const SUPERVISOR: &str = include_str!("../../deploy/supervisor/supervisor.sh");
 const WRAPPER: &str = include_str!("../../deploy/supervisor/wrapper.sh");
 
@@ -32,6 +57,8 @@ pub(super) struct Exchange<D: Duplex> {
     stream: BufReader<D>,
     /// What came before the first line of the supervisor: a sudo error, a shell's greeting.
     noise: String,
+    /// Whether the supervisor has said anything yet.
+    answered: bool,
 }
 
 /// A line of the supervisor.
@@ -58,8 +85,14 @@ impl<D: Duplex> Exchange<D> {
         message.extend_from_slice(format!("{PREFIX}{}\n{supervisor}", supervisor.len()).as_bytes());
         message.extend_from_slice(request.as_bytes());
         message.push(b'\n');
-        blobs.iter().for_each(|blob| message.extend_from_slice(blob));
-        let mut exchange = Exchange { stream: BufReader::new(stream), noise: String::new() };
+        blobs
+            .iter()
+            .for_each(|blob| message.extend_from_slice(blob));
+        let mut exchange = Exchange {
+            stream: BufReader::new(stream),
+            noise: String::new(),
+            answered: false,
+        };
         let sent = exchange.stream.get_mut().write_all(&message);
         let sent = sent.and_then(|()| exchange.stream.get_mut().flush());
         match sent {
@@ -77,6 +110,8 @@ impl<D: Duplex> Exchange<D> {
         loop {
             match self.reply()? {
                 Reply::Data(bytes) => self.pass_on(bytes, on_output)?,
+                // Only so that a silent step can be told from a silent host.
+                Reply::Word(word) if word == "alive" => {}
                 Reply::End(end) => return Ok(end),
                 Reply::Word(word) => return Err(unexpected(&word)),
             }
@@ -89,27 +124,29 @@ impl<D: Duplex> Exchange<D> {
             Reply::Word(word) if word == "output" => {}
             _ => return Err(unexpected("something else than a query's output")),
         }
-        let mut output = Vec::new();
-        let limited = &mut (&mut self.stream).take(QUERY_LIMIT);
-        limited.read_to_end(&mut output).map_err(|error| lost(&error))?;
         let trailer = format!("\n{PREFIX}{nonce} ");
-        let at = output
-            .windows(trailer.len())
-            .rposition(|window| window == trailer.as_bytes())
-            .ok_or_else(|| match output.len() as u64 {
-                QUERY_LIMIT => TransportError::new(
+        let mut output = Vec::new();
+        loop {
+            let searched = output.len().saturating_sub(trailer.len() + LONGEST_STATUS);
+            let available = self.stream.fill_buf().map_err(|error| lost(&error))?;
+            if available.is_empty() {
+                return Err(self.explain_silence());
+            }
+            output.extend_from_slice(available);
+            let count = available.len();
+            self.stream.consume(count);
+            // Not to the stream's end: what the script left running may hold that open.
+            if let Some((at, status)) = find_trailer(&output, searched, trailer.as_bytes())? {
+                output.truncate(at);
+                return Ok(QueryOutput { output, status });
+            }
+            if output.len() > QUERY_LIMIT {
+                return Err(TransportError::new(
                     TransportErrorKind::Host,
                     format!("it printed more than {} MiB", QUERY_LIMIT / 1024 / 1024),
-                ),
-                _ => TransportError::new(
-                    TransportErrorKind::Lost,
-                    "the connection ended in the middle of an answer",
-                ),
-            })?;
-        let status = String::from_utf8_lossy(&output[at + trailer.len()..]).trim().parse();
-        let status = status.map_err(|_| unexpected("a trailer without a status"))?;
-        output.truncate(at);
-        Ok(QueryOutput { output, status })
+                ));
+            }
+        }
     }
 
     /// Pushes a file's content if the host wants it.
@@ -160,7 +197,9 @@ impl<D: Duplex> Exchange<D> {
             if available.is_empty() {
                 return Err(lost(&io::ErrorKind::UnexpectedEof.into()));
             }
-            let count = available.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let count = available
+                .len()
+                .min(usize::try_from(bytes).unwrap_or(usize::MAX));
             on_output(&available[..count]);
             self.stream.consume(count);
             bytes -= count as u64;
@@ -182,7 +221,10 @@ impl<D: Duplex> Exchange<D> {
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\n', '\r']);
             match line.strip_prefix(PREFIX) {
-                Some(said) => return parse(said),
+                Some(said) => {
+                    self.answered = true;
+                    return parse(said);
+                }
                 None if self.noise.len() < 4096 => {
                     self.noise.push_str(line);
                     self.noise.push('\n');
@@ -192,10 +234,23 @@ impl<D: Duplex> Exchange<D> {
         }
     }
 
-    /// Why the command ended without a word of the supervisor.
+    /// Why the command ended before its reply did.
     fn explain_silence(&self) -> TransportError {
         let said = self.noise.trim();
-        let sudo = ["sudo:", "not in the sudoers", "a password is required", "su:", "doas"];
+        if self.answered || said.is_empty() {
+            let mut message = "the connection ended in the middle of an answer".to_owned();
+            if !said.is_empty() {
+                message.push_str(&format!("; the host also said: {}", last_line(said)));
+            }
+            return TransportError::new(TransportErrorKind::Lost, message);
+        }
+        let sudo = [
+            "sudo:",
+            "not in the sudoers",
+            "a password is required",
+            "su:",
+            "doas",
+        ];
         if sudo.iter().any(|sign| said.contains(sign)) {
             return TransportError::new(
                 TransportErrorKind::Sudo,
@@ -205,12 +260,6 @@ impl<D: Duplex> Exchange<D> {
                      without a password",
                     last_line(said)
                 ),
-            );
-        }
-        if said.is_empty() {
-            return TransportError::new(
-                TransportErrorKind::Lost,
-                "the connection ended before the host answered",
             );
         }
         TransportError::new(
@@ -228,23 +277,56 @@ impl<D: Duplex> Exchange<D> {
     }
 }
 
+/// Finds a query's trailer from a byte on: where the output ends, and the status.
+fn find_trailer(
+    output: &[u8],
+    from: usize,
+    trailer: &[u8],
+) -> Result<Option<(usize, i32)>, TransportError> {
+    let rest = &output[from..];
+    let Some(at) = rest
+        .windows(trailer.len())
+        .position(|window| window == trailer)
+    else {
+        return Ok(None);
+    };
+    let status = &rest[at + trailer.len()..];
+    let Some(end) = status.iter().position(|byte| *byte == b'\n') else {
+        return Ok(None);
+    };
+    match str::from_utf8(&status[..end])
+        .ok()
+        .and_then(|status| status.parse().ok())
+    {
+        Some(status) => Ok(Some((from + at, status))),
+        None => Err(unexpected("a trailer without a status")),
+    }
+}
+
 /// Reads a line of the supervisor, without its prefix.
 fn parse(said: &str) -> Result<Reply, TransportError> {
     let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
     match word {
         "data" => rest.parse().map(Reply::Data).map_err(|_| unexpected(said)),
-        "end" => {
-            rest.parse().map(|n| Reply::End(StepEnd::Exited(n))).map_err(|_| unexpected(said))
-        }
+        "end" => rest
+            .parse()
+            .map(|n| Reply::End(StepEnd::Exited(n)))
+            .map_err(|_| unexpected(said)),
         "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
         "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
-        "error" => Err(TransportError::new(TransportErrorKind::Host, format!("the host: {rest}"))),
+        "error" => Err(TransportError::new(
+            TransportErrorKind::Host,
+            format!("the host: {rest}"),
+        )),
         _ => Ok(Reply::Word(said.to_owned())),
     }
 }
 
 /// The request line of a step and the blobs that follow it.
-pub(super) fn step_request(root: &str, request: &StepRequest<'_>) -> Result<String, TransportError> {
+pub(super) fn step_request(
+    root: &str,
+    request: &StepRequest<'_>,
+) -> Result<String, TransportError> {
     check_name(request.run)?;
     check_name(request.step)?;
     Ok(format!(
@@ -285,7 +367,10 @@ pub(super) fn put_request(root: &str, upload: &Upload) -> Result<String, Transpo
 pub(super) fn nonce() -> Result<String, TransportError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
-        TransportError::new(TransportErrorKind::LocalSetup, format!("no random numbers: {error}"))
+        TransportError::new(
+            TransportErrorKind::LocalSetup,
+            format!("no random numbers: {error}"),
+        )
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -294,7 +379,9 @@ pub(super) fn nonce() -> Result<String, TransportError> {
 fn check_name(name: &str) -> Result<(), TransportError> {
     let is_fine = !name.is_empty()
         && !name.starts_with(['.', '-'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if is_fine {
         return Ok(());
     }
@@ -329,93 +416,11 @@ fn unexpected(what: &str) -> TransportError {
 }
 
 pub(super) fn lost(error: &io::Error) -> TransportError {
-    TransportError::new(TransportErrorKind::Lost, format!("the connection was lost: {error}"))
+    TransportError::new(
+        TransportErrorKind::Lost,
+        format!("the connection was lost: {error}"),
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// A host that has said everything already and takes whatever is sent.
-    struct Said(io::Cursor<Vec<u8>>);
-
-    impl Read for Said {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            // A byte at a time is the worst way to be cut.
-            let one = buffer.len().min(1);
-            self.0.read(&mut buffer[..one])
-        }
-    }
-
-    impl Write for Said {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Duplex for Said {
-        fn close_write(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn exchange(said: &[u8]) -> Exchange<Said> {
-        Exchange::open(Said(io::Cursor::new(said.to_vec())), None, "run", &[]).unwrap()
-    }
-
-    fn followed(said: &[u8]) -> (Vec<u8>, Result<StepEnd, TransportError>) {
-        let mut output = Vec::new();
-        let end = exchange(said).follow(&mut |bytes| output.extend_from_slice(bytes));
-        (output, end)
-    }
-
-    #[test]
-    fn frames_are_data_whatever_they_hold() {
-        let (output, end) = followed(b"motd\npcb1 data 11\npcb1 end 0\npcb1 data 1\n\0pcb1 end 3\n");
-        assert_eq!(output, b"pcb1 end 0\n\0");
-        assert_eq!(end.unwrap(), StepEnd::Exited(3));
-    }
-
-    #[test]
-    fn an_end_that_never_came_is_no_success() {
-        for said in [&b""[..], b"pcb1 data 5\nab", b"pcb1 data 2\nab", b"pcb1 en"] {
-            assert!(followed(said).1.is_err(), "{said:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusing_sudo_is_told_from_a_lost_connection() {
-        let error = followed(b"sudo: a password is required\n").1.unwrap_err();
-        assert_eq!(error.kind, TransportErrorKind::Sudo);
-        assert!(error.message.contains("a password is required"), "{error}");
-        assert_eq!(followed(b"").1.unwrap_err().kind, TransportErrorKind::Lost);
-    }
-
-    #[test]
-    fn a_query_ends_with_its_own_nonce_only() {
-        let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n").query("n0nce").unwrap();
-        assert_eq!(output, QueryOutput { output: b"pcb1 other 0\n".to_vec(), status: 4 });
-        assert!(exchange(b"pcb1 output\nabc").query("n0nce").is_err());
-    }
-
-    #[test]
-    fn names_that_would_leave_their_folder_are_refused() {
-        for bad in ["", "..", ".x", "a/b", "a b", "-x", "a\n"] {
-            assert!(check_name(bad).is_err(), "{bad:?}");
-        }
-        assert!(check_name("data.postgres").is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_never_panics(said in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = followed(&said);
-            let _ = exchange(&said).query("n");
-        }
-    }
-}
+mod tests;

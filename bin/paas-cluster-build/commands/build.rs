@@ -16,7 +16,9 @@ pub fn build(common: &Common, args: &BuildArgs) -> Result<Exit, Failure> {
     let selection = workspace.select(&args.components, &args.run.limit.limit)?;
     workspace.require_release(&selection)?;
     let operation = operation::build(&workspace.cluster, &selection);
-    converge(&workspace, common, &args.run, args.force, &selection, &operation)
+    converge(
+        &workspace, common, &args.run, args.force, &selection, &operation,
+    )
 }
 
 /// `bootstrap`: machines only.
@@ -39,7 +41,12 @@ fn converge(
     let conductor = Conductor::new(workspace, common, args.forks.forks, args.keep_scripts)?;
     conductor.rehearse(operation, selection)?;
     let survey = conductor.survey(selection)?;
-    let findings = preflight(&workspace.cluster, selection, &workspace.jobs, &survey.facts);
+    let findings = preflight(
+        &workspace.cluster,
+        selection,
+        &workspace.jobs,
+        &survey.facts,
+    );
     if !findings.is_empty() {
         return Err(not_ready(&findings));
     }
@@ -52,8 +59,12 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(&args.components, &args.run.limit.limit)?;
     let operation = operation::control(&workspace.cluster, &selection, action);
-    let conductor =
-        Conductor::new(&workspace, common, args.run.forks.forks, args.run.keep_scripts)?;
+    let conductor = Conductor::new(
+        &workspace,
+        common,
+        args.run.forks.forks,
+        args.run.keep_scripts,
+    )?;
     conductor.rehearse(&operation, &selection)?;
     let survey = conductor.survey(&selection)?;
     let plan = conductor.plan(&operation, &survey, false)?;
@@ -76,7 +87,14 @@ fn not_ready(findings: &[Finding]) -> Failure {
     if unreachable {
         message.push_str("help: to go on without a host, narrow the run with --limit\n");
     }
-    Failure { exit: if unreachable { Exit::Unreachable } else { Exit::Failed }, message }
+    Failure::new(
+        if unreachable {
+            Exit::Unreachable
+        } else {
+            Exit::Failed
+        },
+        message,
+    )
 }
 
 fn runs_anything(plan: &Plan) -> bool {

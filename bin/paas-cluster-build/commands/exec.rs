@@ -26,7 +26,10 @@ pub fn exec(
     };
     let conductor = Conductor::new(&workspace, common, forks, false)?;
     let operation = operation::exec(&workspace.cluster, &selection, &typed, as_root);
-    let survey = Survey { facts: Default::default(), secrets: Default::default() };
+    let survey = Survey {
+        facts: Default::default(),
+        secrets: Default::default(),
+    };
     let plan = conductor.plan(&operation, &survey, false)?;
     let outcome = conductor.ask(&plan);
 
@@ -35,11 +38,21 @@ pub fn exec(
         let (end, output) = if let Some(answer) = outcome.outputs.get(&step.id) {
             (ExecEnd::Exited(answer.status), answer.text.clone())
         } else if let Some(unreachable) = outcome.unreachable.get(&step.id.host) {
-            (ExecEnd::Unreachable(unreachable.error.clone()), String::new())
+            (
+                ExecEnd::Unreachable(unreachable.error.clone()),
+                String::new(),
+            )
         } else {
-            (ExecEnd::Unreachable("the connection was lost".to_owned()), String::new())
+            (
+                ExecEnd::Unreachable("the connection was lost".to_owned()),
+                String::new(),
+            )
         };
-        results.push(ExecResult { host: step.id.host, end, output });
+        results.push(ExecResult {
+            host: step.id.host,
+            end,
+            output,
+        });
     }
     if common.output == Output::Json {
         for result in &results {
@@ -56,11 +69,13 @@ pub fn exec(
         anstream::print!("{}", exec_text(&results, colour()));
     }
     let ended = |wanted: fn(&ExecEnd) -> bool| results.iter().any(|result| wanted(&result.end));
-    Ok(if ended(|end| matches!(end, ExecEnd::Exited(status) if *status != 0)) {
-        Exit::Failed
-    } else if ended(|end| matches!(end, ExecEnd::Unreachable(_))) {
-        Exit::Unreachable
-    } else {
-        Exit::Done
-    })
+    Ok(
+        if ended(|end| matches!(end, ExecEnd::Exited(status) if *status != 0)) {
+            Exit::Failed
+        } else if ended(|end| matches!(end, ExecEnd::Unreachable(_))) {
+            Exit::Unreachable
+        } else {
+            Exit::Done
+        },
+    )
 }

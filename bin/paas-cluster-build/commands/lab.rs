@@ -1,10 +1,11 @@
 //! `lab`: the file's machines on this computer.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use paas_cluster_build::lab::{Lab, Machine, Spec, State, requirements};
+use paas_cluster_build::lab::{Lab, Machine, Spec, State};
 use paas_cluster_build::model::Cluster;
 
 use crate::args::{Common, LabAction};
@@ -15,10 +16,6 @@ use crate::workspace::Workspace;
 pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let cluster = &workspace.cluster;
-    requirements().map_err(|missing| {
-        let lines: Vec<String> = missing.iter().map(|lack| format!("  {lack}")).collect();
-        Failure::usage(format!("the lab can't run here; missing:\n{}", lines.join("\n")))
-    })?;
     let mut progress = |text: &str| anstream::eprintln!("{text}");
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
@@ -28,9 +25,7 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
             lab.up(&mut progress).map_err(failed)?;
         }
         LabAction::Down => {
-            if !lab.down(&mut progress).map_err(failed)? {
-                anstream::eprintln!("there is no lab of {}", cluster.name);
-            }
+            lab.down(&mut progress).map_err(failed)?;
         }
         LabAction::Status => {
             for machine in lab.status().map_err(failed)? {
@@ -46,40 +41,67 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
                 anstream::println!("{:<16} {state}{memory}", machine.address.to_string());
             }
         }
-        LabAction::Ssh { host, command } => return ssh(&lab, cluster, host, command),
-        LabAction::Kill { host } => lab.kill(host).map_err(failed)?,
-        LabAction::Boot { host } => lab.boot(host).map_err(failed)?,
-        LabAction::Cut { host } => lab.cut(host).map_err(failed)?,
-        LabAction::Heal { host } => lab.heal(host).map_err(failed)?,
+        LabAction::Ssh { host, command } => {
+            return ssh(&lab, cluster, &machine_name(host), command);
+        }
+        LabAction::Kill { host } => lab.kill(&machine_name(host)).map_err(failed)?,
+        LabAction::Boot { host } => lab.boot(&machine_name(host)).map_err(failed)?,
+        LabAction::Cut { host } => lab.cut(&machine_name(host)).map_err(failed)?,
+        LabAction::Heal { host } => lab.heal(&machine_name(host)).map_err(failed)?,
     }
     Ok(Exit::Done)
 }
 
 fn ssh(lab: &Lab, cluster: &Cluster, host: &str, command: &[String]) -> Result<Exit, Failure> {
     let mut words = lab.ssh_command(host).map_err(failed)?;
-    let identity = cluster.hosts.first().and_then(|host| host.ssh.identity.as_ref());
+    let identity = cluster
+        .hosts
+        .first()
+        .and_then(|host| host.ssh.identity.as_ref());
     if let Some(identity) = identity {
         let with_key = ["-i".to_owned(), identity.display().to_string()];
         words.splice(1..1, with_key);
     }
     words.extend(command.iter().cloned());
     let status = Command::new(&words[0]).args(&words[1..]).status()?;
-    Ok(if status.success() { Exit::Done } else { Exit::Failed })
+    Ok(if status.success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// The machine that has an address; its name is taken as it is.
+fn machine_name(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => format!("host-{address}").replace(['.', ':'], "-"),
+        Err(_) => host.to_owned(),
+    }
 }
 
 fn failed(error: paas_cluster_build::lab::Error) -> Failure {
-    Failure { exit: Exit::Failed, message: error.to_string() }
+    Failure::new(Exit::Failed, error)
 }
 
 /// A lab's name has no underscores or dots; the cluster's may.
 fn lab_name(cluster: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     cluster.chars().map(plain).collect()
 }
 
 /// Describes the machines that the file names; makes the key that it names, if it isn't there.
 fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
-    let mut users: Vec<&str> = cluster.hosts.iter().map(|host| host.ssh.user.as_str()).collect();
+    let mut users: Vec<&str> = cluster
+        .hosts
+        .iter()
+        .map(|host| host.ssh.user.as_str())
+        .collect();
     users.dedup();
     let [user] = users[..] else {
         return Err(Failure::usage("the lab needs one login user for all hosts"));
@@ -90,7 +112,7 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         None => usual_public_keys()?,
     };
     let machine = |host: &paas_cluster_build::model::Host| Machine {
-        name: format!("host-{}", host.address).replace(['.', ':'], "-"),
+        name: machine_name(&host.address.to_string()),
         address: host.address,
         room: None,
     };
@@ -110,15 +132,31 @@ fn public_key(identity: &Path) -> Result<String, Failure> {
             fs::create_dir_all(folder)?;
         }
         let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "paas-cluster-build lab", "-f"])
+            .args([
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "paas-cluster-build lab",
+                "-f",
+            ])
             .arg(identity)
             .status()?;
         if !made.success() {
-            return Err(Failure::usage(format!("{} can't be made", identity.display())));
+            return Err(Failure::usage(format!(
+                "{} can't be made",
+                identity.display()
+            )));
         }
         anstream::eprintln!("made the key {}", identity.display());
     }
-    let output = Command::new("ssh-keygen").arg("-y").arg("-f").arg(identity).output()?;
+    let output = Command::new("ssh-keygen")
+        .arg("-y")
+        .arg("-f")
+        .arg(identity)
+        .output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(Failure::usage(format!("{}: {said}", identity.display())));

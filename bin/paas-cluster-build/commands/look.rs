@@ -54,10 +54,11 @@ pub fn plan(common: &Common, request: &PlanRequest<'_>) -> Result<Exit, Failure>
     if unreachable.is_empty() {
         return Ok(Exit::Done);
     }
-    Err(Failure { exit: Exit::Unreachable, message: unreachable.join("\n") })
+    Err(Failure::new(Exit::Unreachable, unreachable.join("\n")))
 }
 
-/// `render`: every script of a build as a file `<host>/<number>-<step>.sh`.
+/// `render`: every script of a build as a file `<host>/<number>-<step>.sh`, and beside it what it
+/// is made of.
 pub fn render(
     common: &Common,
     components: &[String],
@@ -74,7 +75,10 @@ pub fn render(
     };
     fs::create_dir_all(to).map_err(unusable)?;
     if fs::read_dir(to).map_err(unusable)?.next().is_some() {
-        let message = format!("{} isn't empty; name another folder with --to", to.display());
+        let message = format!(
+            "{} isn't empty; name another folder with --to",
+            to.display()
+        );
         return Err(Failure::usage(message));
     }
     let mut count = 0;
@@ -82,13 +86,16 @@ pub fn render(
         for step in &stage.steps {
             let folder = to.join(step.id.host.to_string());
             fs::create_dir_all(&folder).map_err(unusable)?;
-            let file = folder.join(format!("{number:02}-{}.sh", step.id.step));
-            fs::write(file, &step.script).map_err(unusable)?;
+            let name = format!("{number:02}-{}", step.id.step);
+            fs::write(folder.join(format!("{name}.sh")), &step.script).map_err(unusable)?;
+            let values = serde_yaml::to_string(&step.values.to_shown());
+            let values = values.map_err(anyhow::Error::from)?;
+            fs::write(folder.join(format!("{name}.values.yml")), values).map_err(unusable)?;
             count += 1;
         }
     }
     anstream::println!(
-        "{count} scripts written to {}; secrets are shown as <name>",
+        "{count} scripts and their values written to {}; secrets are shown as <name>",
         to.display()
     );
     Ok(Exit::Done)
@@ -130,9 +137,13 @@ pub fn status(
             print_json(&status_json(row))?;
         }
     } else {
-        anstream::print!("{}", report::status_text(&rows, &TimeZone::system(), colour()));
+        anstream::print!(
+            "{}",
+            report::status_text(&rows, &TimeZone::system(), colour())
+        );
     }
-    Ok(if rows.iter().any(|row| matches!(row.health, Health::Unknown(_)) && row.receipt.is_none() && !is_known(&survey.facts, row)) {
+    let is_unasked = |row: &StatusRow| survey.facts.known(row.host).is_none();
+    Ok(if rows.iter().any(is_unasked) {
         Exit::Unreachable
     } else if rows.iter().all(|row| row.health == Health::Healthy) {
         Exit::Done
@@ -143,20 +154,21 @@ pub fn status(
 
 /// `schema`: for editors.
 pub fn schema() -> Result<Exit, Failure> {
-    let text = serde_json::to_string_pretty(&cluster_file::schema()).map_err(anyhow::Error::from)?;
+    let text =
+        serde_json::to_string_pretty(&cluster_file::schema()).map_err(anyhow::Error::from)?;
     anstream::println!("{text}");
     Ok(Exit::Done)
 }
 
-fn is_known(facts: &Facts, row: &StatusRow) -> bool {
-    facts.known(row.host).is_some()
-}
-
 fn rows(workspace: &Workspace, selection: &Selection, facts: &Facts) -> Vec<StatusRow> {
     let cluster = &workspace.cluster;
-    let machines = cluster.hosts.iter().filter(|host| selection.has_host(host.address));
-    let mut wanted: Vec<(String, std::net::IpAddr)> =
-        machines.map(|host| (BOOTSTRAP.to_owned(), host.address)).collect();
+    let machines = cluster
+        .hosts
+        .iter()
+        .filter(|host| selection.has_host(host.address));
+    let mut wanted: Vec<(String, std::net::IpAddr)> = machines
+        .map(|host| (BOOTSTRAP.to_owned(), host.address))
+        .collect();
     for component in &cluster.components {
         for job in &component.jobs {
             let instances = component.instances.iter();
@@ -164,18 +176,31 @@ fn rows(workspace: &Workspace, selection: &Selection, facts: &Facts) -> Vec<Stat
             wanted.extend(selected.map(|i| (component.step_name(job), i.address)));
         }
     }
-    wanted.into_iter().map(|(step, host)| row(step, host, facts)).collect()
+    wanted
+        .into_iter()
+        .map(|(step, host)| row(step, host, facts))
+        .collect()
 }
 
 fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
     let known = match facts.hosts.get(&host) {
         Some(HostState::Known(known)) => known,
         Some(HostState::Unknown { why, .. }) => {
-            return StatusRow { step, host, receipt: None, health: Health::Unknown(why.clone()) };
+            return StatusRow {
+                step,
+                host,
+                receipt: None,
+                health: Health::Unknown(why.clone()),
+            };
         }
         None => {
             let health = Health::Unknown("not asked".to_owned());
-            return StatusRow { step, host, receipt: None, health };
+            return StatusRow {
+                step,
+                host,
+                receipt: None,
+                health,
+            };
         }
     };
     let receipt = known.receipts.get(&step).map(|receipt| ReceiptSummary {
@@ -189,7 +214,12 @@ fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
         Some(Err(why)) => Health::Unhealthy(why.clone()),
         None => Health::Unknown("not installed".to_owned()),
     };
-    StatusRow { step, host, receipt, health }
+    StatusRow {
+        step,
+        host,
+        receipt,
+        health,
+    }
 }
 
 fn status_json(row: &StatusRow) -> serde_json::Value {
@@ -232,6 +262,9 @@ fn unreachable(facts: &Facts) -> Vec<String> {
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    anstream::println!("{}", serde_json::to_string(value).map_err(anyhow::Error::from)?);
+    anstream::println!(
+        "{}",
+        serde_json::to_string(value).map_err(anyhow::Error::from)?
+    );
     Ok(())
 }

@@ -14,6 +14,10 @@ use crate::transport::{TransportError, TransportErrorKind};
 /// The keys that are tried when the file names none, as OpenSSH names them.
 const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
+/// Names the passphrase of an encrypted key. libssh2 decrypts it anew for each host, a quarter of a
+/// second of work each; an agent is better.
+const PASSPHRASE: &str = "PAAS_SSH_PASSPHRASE";
+
 /// Keys and passwords, each read once for all hosts.
 #[derive(Default)]
 pub(super) struct Credentials {
@@ -36,7 +40,10 @@ impl Credentials {
             with_agent(session, user, &mut tried);
             for key in usual_keys() {
                 if !session.authenticated() {
-                    self.with_key(session, user, &key, &mut tried)?;
+                    // A key that only happens to lie there isn't a reason to give up.
+                    if let Err(error) = self.with_key(session, user, &key, &mut tried) {
+                        tried.push(error.message);
+                    }
                 }
             }
         }
@@ -48,7 +55,9 @@ impl Credentials {
                 let _ = session.userauth_password(user, &password);
             }
             if !session.authenticated() && offered.contains("keyboard-interactive") {
-                let mut answer = Answer { password: &password };
+                let mut answer = Answer {
+                    password: &password,
+                };
                 let _ = session.userauth_keyboard_interactive(user, &mut answer);
             }
             tried.push("the password".to_owned());
@@ -67,7 +76,11 @@ impl Credentials {
                 "the host is there, but lets `{user}` not in ({tried}; it takes {}); check \
                  ssh.user and ssh.identity, and that the public key is in \
                  ~{user}/.ssh/authorized_keys there",
-                if offered.is_empty() { "unknown methods" } else { &offered }
+                if offered.is_empty() {
+                    "unknown methods"
+                } else {
+                    &offered
+                }
             ),
         ))
     }
@@ -76,10 +89,12 @@ impl Credentials {
     pub(super) fn password(&self, source: &PasswordSource) -> Result<String, TransportError> {
         match source {
             PasswordSource::Env(name) => std::env::var(name).map_err(|_| {
-                local(format!("the environment variable {name}, for a password, isn't set"))
+                local(format!(
+                    "the environment variable {name}, for a password, isn't set"
+                ))
             }),
             PasswordSource::File(path) => {
-                only_the_owners(path)?;
+                only_the_owners(path, "password")?;
                 let text = self.read(path)?;
                 Ok(text.lines().next().unwrap_or_default().to_owned())
             }
@@ -93,15 +108,23 @@ impl Credentials {
         path: &Path,
         tried: &mut Vec<String>,
     ) -> Result<(), TransportError> {
+        only_the_owners(path, "private key")?;
         let key = self.read(path)?;
-        let outcome = session.userauth_pubkey_memory(user, None, &key, None);
-        tried.push(match outcome {
+        let passphrase = std::env::var(PASSPHRASE)
+            .ok()
+            .filter(|_| is_encrypted(&key));
+        if is_encrypted(&key) && passphrase.is_none() {
+            tried.push(format!(
+                "{} (encrypted: load it into an agent with ssh-add, or set {PASSPHRASE})",
+                path.display()
+            ));
+            return Ok(());
+        }
+        match session.userauth_pubkey_memory(user, None, &key, passphrase.as_deref()) {
             Ok(()) => return Ok(()),
-            Err(_) if is_encrypted(&key) => {
-                format!("{} (encrypted: load it into an agent with ssh-add)", path.display())
-            }
-            Err(_) => path.display().to_string(),
-        });
+            Err(error) if is_refusal(&error) => tried.push(path.display().to_string()),
+            Err(error) => tried.push(format!("{} ({})", path.display(), error.message())),
+        }
         Ok(())
     }
 
@@ -119,7 +142,9 @@ impl Credentials {
 
 /// Tries each key of a running agent.
 fn with_agent(session: &Session, user: &str, tried: &mut Vec<String>) {
-    let Ok(mut agent) = session.agent() else { return };
+    let Ok(mut agent) = session.agent() else {
+        return;
+    };
     if agent.connect().is_err() || agent.list_identities().is_err() {
         return;
     }
@@ -131,10 +156,22 @@ fn with_agent(session: &Session, user: &str, tried: &mut Vec<String>) {
     }
 }
 
+/// Tells "not this key" from a key that can't be read and a connection that broke.
+fn is_refusal(error: &ssh2::Error) -> bool {
+    // Authentication failed; the public key wasn't accepted.
+    matches!(error.code(), ssh2::ErrorCode::Session(-18 | -19))
+}
+
 fn usual_keys() -> Vec<PathBuf> {
-    let Some(home) = std::env::var_os("HOME") else { return Vec::new() };
+    let Some(home) = std::env::var_os("HOME") else {
+        return Vec::new();
+    };
     let folder = PathBuf::from(home).join(".ssh");
-    USUAL_KEYS.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+    USUAL_KEYS
+        .iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.exists())
+        .collect()
 }
 
 /// OpenSSH's own format says so inside its Base64; its header names the cipher `none` otherwise.
@@ -144,12 +181,12 @@ fn is_encrypted(key: &str) -> bool {
         || (key.contains("BEGIN OPENSSH PRIVATE KEY") && !key.contains("AAAABG5vbmU"))
 }
 
-fn only_the_owners(path: &Path) -> Result<(), TransportError> {
+fn only_the_owners(path: &Path, what: &str) -> Result<(), TransportError> {
     let metadata = fs::metadata(path)
         .map_err(|error| local(format!("{} can't be read: {error}", path.display())))?;
     if metadata.mode() & 0o077 != 0 {
         return Err(local(format!(
-            "others can read the password in {}; `chmod 600` it",
+            "others can read the {what} in {}; `chmod 600` it",
             path.display()
         )));
     }

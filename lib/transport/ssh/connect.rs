@@ -1,6 +1,6 @@
 //! The wire to a host: TCP under a deadline, or OpenSSH's own `ssh -W` through jump hosts.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -12,13 +12,11 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use ssh2::Session;
 
 use super::setup;
-use crate::model::{Host, Jump};
+use crate::model::{Host, HostKeyPolicy, Jump};
 use crate::transport::{TransportError, TransportErrorKind};
 
-/// How long a TCP connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long each part of the key exchange and login may take.
-pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long TCP, the key exchange and the login may take, each.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sent data may stay unacknowledged before the connection counts as lost.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,6 +54,35 @@ impl Wire {
             Wire::Through(stream, _) => stream.shutdown(how),
         };
     }
+
+    /// Says why the key exchange failed.
+    pub(super) fn handshake_error(&self, host: &Host, error: &ssh2::Error) -> TransportError {
+        if let Some(said) = self.last_words() {
+            return TransportError::new(
+                TransportErrorKind::NoRoute,
+                format!("the way through the jump host didn't open; ssh said: {said}"),
+            );
+        }
+        handshake_error(host, error)
+    }
+
+    /// What an `ssh -W` that gave up said.
+    fn last_words(&self) -> Option<String> {
+        let Wire::Through(_, child) = self else {
+            return None;
+        };
+        let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+        // It won't say more, and its words can be read to their end.
+        let _ = child.kill();
+        let mut said = String::new();
+        child
+            .stderr
+            .take()?
+            .take(4096)
+            .read_to_string(&mut said)
+            .ok()?;
+        Some(said.trim().replace(['\r', '\n'], " ")).filter(|said| !said.is_empty())
+    }
 }
 
 impl Drop for Wire {
@@ -72,46 +99,61 @@ impl Drop for Wire {
 }
 
 /// Connects to a host, directly or through its jump hosts.
-pub(super) fn connect(host: &Host) -> Result<Wire, TransportError> {
-    if host.ssh.jump.is_empty() { direct(host) } else { through(host) }
+pub(super) fn connect(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
+    if host.ssh.jump.is_empty() {
+        direct(host, timeout)
+    } else {
+        through(host, timeout)
+    }
 }
 
-fn direct(host: &Host) -> Result<Wire, TransportError> {
+fn direct(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let target = SocketAddr::new(host.address, host.ssh.port);
     let open = || -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
-        socket.connect_timeout(&target.into(), CONNECT_TIMEOUT)?;
+        let socket = Socket::new(
+            Domain::for_address(target),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.connect_timeout(&target.into(), timeout)?;
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
         socket.set_tcp_nodelay(true)?;
         Ok(socket.into())
     };
-    open().map(Wire::Tcp).map_err(|error| connect_error(target, &error))
+    open()
+        .map(Wire::Tcp)
+        .map_err(|error| connect_error(target, timeout, &error))
 }
 
 /// Says why TCP didn't connect and what to look at.
-fn connect_error(target: SocketAddr, error: &io::Error) -> TransportError {
+fn connect_error(target: SocketAddr, timeout: Duration, error: &io::Error) -> TransportError {
     use TransportErrorKind::{NoRoute, Refused, Timeout};
     let (kind, message) = match error.kind() {
         ErrorKind::ConnectionRefused => (
             Refused,
             format!(
-                "the machine answers, but nothing listens on port {}; is sshd running there, \
-                 and is ssh.port right?",
+                "{} answers, but nothing listens on port {}; is sshd running there, and is ssh.port \
+                 right?",
+                target.ip(),
                 target.port()
             ),
         ),
         ErrorKind::TimedOut => (
             Timeout,
             format!(
-                "no answer within {} s; is the machine on, and does a firewall drop port {}?",
-                CONNECT_TIMEOUT.as_secs(),
+                "no answer from {} within {} s; is the machine on, and does a firewall drop port {}?",
+                target.ip(),
+                timeout.as_secs(),
                 target.port()
             ),
         ),
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => (
             NoRoute,
-            format!("no way to {} from here ({error}); check address, route and cable", target.ip()),
+            format!(
+                "no way to {} from here ({error}); check address, route and cable",
+                target.ip()
+            ),
         ),
         _ => (NoRoute, format!("can't connect to {target}: {error}")),
     };
@@ -119,7 +161,7 @@ fn connect_error(target: SocketAddr, error: &io::Error) -> TransportError {
 }
 
 /// Says why the key exchange failed.
-pub(super) fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportError {
+fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportError {
     const BANNER: [i32; 2] = [-2, -13]; // no banner received; the socket was closed
     const TIMEOUT: [i32; 2] = [-9, -30]; // timed out; waiting for data timed out
     match error.code() {
@@ -146,34 +188,61 @@ pub(super) fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportErro
     }
 }
 
-/// Lets OpenSSH go through the jump hosts, with its own configuration, keys and host-key checks.
-fn through(host: &Host) -> Result<Wire, TransportError> {
+/// Lets OpenSSH go through the jump hosts, with its own configuration and agent. The key and the
+/// known_hosts file that are set for the host count for the last of them too; OpenSSH has no way
+/// to pass them on to those before.
+fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let (last, before) = host.ssh.jump.split_last().expect("a jump was found");
     let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let mut ssh = Command::new("ssh");
-    ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ConnectTimeout=10"]);
+    ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]);
+    ssh.args([
+        "-o",
+        &format!("ConnectTimeout={}", timeout.as_secs().max(1)),
+    ]);
+    if let Some(identity) = &host.ssh.identity {
+        ssh.arg("-i").arg(identity);
+    }
+    if let Some(known_hosts) = &host.ssh.known_hosts {
+        ssh.arg("-o")
+            .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
+    }
+    let checking = match host.ssh.host_keys {
+        HostKeyPolicy::AcceptNew => "accept-new",
+        HostKeyPolicy::Strict => "yes",
+        HostKeyPolicy::Off => "no",
+    };
+    ssh.args(["-o", &format!("StrictHostKeyChecking={checking}")]);
     if !before.is_empty() {
-        ssh.arg("-J").arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
+        ssh.arg("-J")
+            .arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
     }
     if let Some(user) = &last.user {
         ssh.args(["-l", user]);
     }
     ssh.args(["-p", &last.port.to_string()]);
-    ssh.arg("-W").arg(forward_target(host.address, host.ssh.port)).arg("--").arg(&last.host);
+    ssh.arg("-W")
+        .arg(forward_target(host.address, host.ssh.port))
+        .arg("--")
+        .arg(&last.host);
     let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
     let output: OwnedFd = theirs.into();
     let child = ssh
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output))
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
     Ok(Wire::Through(ours, Arc::new(Mutex::new(child))))
 }
 
 fn shown(jump: &Jump) -> String {
-    let user = jump.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+    let user = jump
+        .user
+        .as_ref()
+        .map(|user| format!("{user}@"))
+        .unwrap_or_default();
     format!("{user}{}:{}", jump.host, jump.port)
 }
 

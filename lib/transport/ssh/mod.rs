@@ -1,8 +1,10 @@
 //! One host over SSH: a logged-in libssh2 session on which one request runs at a time.
 
 mod auth;
+mod base64;
 mod connect;
 mod host_key;
+mod known_hosts;
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -11,28 +13,51 @@ use std::time::Duration;
 
 use ssh2::{Channel, ExtendedData, Session};
 
-use super::protocol::{self, Duplex, Exchange, LOADER, ROOT};
-use super::{
-    Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
-};
+use super::link::Link;
+use super::protocol::{self, Duplex, Exchange, ROOT, Rights};
+use super::{Connection, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
-use crate::script::Upload;
 use auth::Credentials;
 use connect::Wire;
 
-/// How long one blocking call waits before the connection is asked for a sign of life.
+/// How long a read waits before the connection is asked for a sign of life.
 const QUIET: Duration = Duration::from_secs(15);
+/// How long a host may leave sent data lying, for a slow disk's sake, before it counts as lost.
+const STUCK: Duration = Duration::from_secs(120);
 
 /// Opens SSH connections; what is read here (keys, passwords) is read once for all hosts.
-#[derive(Default)]
 pub struct SshTransport {
     credentials: Arc<Credentials>,
+    root: String,
+    timeout: Duration,
+}
+
+impl Default for SshTransport {
+    fn default() -> SshTransport {
+        SshTransport {
+            credentials: Arc::default(),
+            root: ROOT.to_owned(),
+            timeout: connect::TIMEOUT,
+        }
+    }
 }
 
 impl SshTransport {
     /// Makes a transport; nothing is read or connected yet.
     pub fn new() -> SshTransport {
         SshTransport::default()
+    }
+
+    /// Bounds how long a connection, the key exchange and the login may take, each; 10 s unless set.
+    pub fn with_timeout(mut self, timeout: Duration) -> SshTransport {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Keeps the tool's files on the hosts below another folder: for tests.
+    pub fn with_root(mut self, root: &str) -> SshTransport {
+        root.clone_into(&mut self.root);
+        self
     }
 }
 
@@ -42,79 +67,75 @@ impl Transport for SshTransport {
             Sudo::Password { source, .. } => Some(self.credentials.password(source)?),
             Sudo::Passwordless | Sudo::No => None,
         };
-        let wire = connect::connect(host)?;
+        let wire = connect::connect(host, self.timeout)?;
         let mut session = Session::new().map_err(|error| setup(&error.to_string()))?;
         wire.give_to(&mut session)?;
-        host_key::prefer_plain_keys(&session);
-        session.set_timeout(millis(connect::LOGIN_TIMEOUT));
-        session.handshake().map_err(|error| connect::handshake_error(host, &error))?;
+        host_key::prefer_known_keys(&session, host)?;
+        session.set_timeout(millis(self.timeout));
+        session
+            .handshake()
+            .map_err(|error| wire.handshake_error(host, &error))?;
         host_key::check(&session, host)?;
         self.credentials.log_in(&session, host)?;
         session.set_keepalive(true, QUIET.as_secs() as u32);
-        session.set_timeout(millis(QUIET));
-        let is_root = host.ssh.user == "root" || *sudo == Sudo::No;
-        let command = match (&sudo_password, is_root) {
-            (_, true) => format!("sh -c '{LOADER}'"),
-            (None, false) => format!("sudo -n sh -c '{LOADER}'"),
-            (Some(_), false) => format!("sudo -k -S -p '' sh -c '{LOADER}'"),
+        let rights = match sudo {
+            Sudo::No => Rights::Own,
+            _ if host.ssh.user == "root" => Rights::Own,
+            Sudo::Passwordless => Rights::Sudo,
+            Sudo::Password { .. } => Rights::SudoWithPassword,
         };
-        let sudo_password = sudo_password.filter(|_| !is_root);
-        Ok(Box::new(SshConnection { session, wire, command, sudo_password }))
+        let sudo_password = sudo_password.filter(|_| rights == Rights::SudoWithPassword);
+        let command = protocol::command(rights);
+        Ok(Box::new(SshConnection {
+            session,
+            wire,
+            command,
+            sudo_password,
+            root: self.root.clone(),
+        }))
     }
 }
 
 /// A logged-in host.
-struct SshConnection {
+pub(in crate::transport) struct SshConnection {
     session: Session,
     wire: Wire,
     /// The one command that every request runs.
     command: String,
     sudo_password: Option<String>,
+    root: String,
 }
 
-impl SshConnection {
+impl Link for SshConnection {
+    type Loader<'a> = Loader<'a>;
+
+    fn root(&self) -> &str {
+        &self.root
+    }
+
     fn exchange(
         &self,
         request: &str,
         blobs: &[&[u8]],
-    ) -> Result<Exchange<Loader>, TransportError> {
+    ) -> Result<Exchange<Loader<'_>>, TransportError> {
+        self.session.set_timeout(millis(STUCK));
         let opened = self.session.channel_session().and_then(|mut channel| {
-            // Both outputs as one: a full standard error could otherwise stop everything.
+            // What a login shell's own files print to standard error; the command joins its own.
             channel.handle_extended_data(ExtendedData::Merge)?;
             channel.exec(&self.command)?;
             Ok(channel)
         });
-        let channel = opened.map_err(|error| protocol::lost(&error.into()))?;
-        let loader = Loader { channel, session: self.session.clone() };
+        let channel = opened.map_err(|error| {
+            self.wire.shut_down(Shutdown::Both);
+            protocol::lost(&error.into())
+        })?;
+        let loader = Loader {
+            channel,
+            session: self.session.clone(),
+            wire: &self.wire,
+            broken: false,
+        };
         Exchange::open(loader, self.sudo_password.as_deref(), request, blobs)
-    }
-}
-
-impl Connection for SshConnection {
-    fn query(&mut self, script: &str) -> Result<QueryOutput, TransportError> {
-        let nonce = protocol::nonce()?;
-        let line = protocol::query_request(ROOT, &nonce, script);
-        self.exchange(&line, &[script.as_bytes()])?.query(&nonce)
-    }
-
-    fn run_step(
-        &mut self,
-        request: &StepRequest<'_>,
-        on_output: &mut dyn FnMut(&[u8]),
-    ) -> Result<StepEnd, TransportError> {
-        let line = protocol::step_request(ROOT, request)?;
-        let blobs = [request.script, request.receipt, request.holder].map(str::as_bytes);
-        self.exchange(&line, &blobs)?.follow(on_output)
-    }
-
-    fn put(
-        &mut self,
-        upload: &Upload,
-        content: &mut dyn Read,
-        on_progress: &mut dyn FnMut(u64),
-    ) -> Result<(), TransportError> {
-        let line = protocol::put_request(ROOT, upload)?;
-        self.exchange(&line, &[])?.put(upload, content, on_progress)
     }
 
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
@@ -128,26 +149,40 @@ impl Connection for SshConnection {
 
 /// The loader's channel. A read that has waited for a while asks the server for a sign of life and
 /// goes on: a silent step is no lost connection, and a lost one is found by TCP_USER_TIMEOUT.
-struct Loader {
+pub(in crate::transport) struct Loader<'a> {
     channel: Channel,
     session: Session,
+    wire: &'a Wire,
+    broken: bool,
 }
 
-impl Read for Loader {
+impl Loader<'_> {
+    fn note<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
+        self.broken |= outcome.is_err();
+        outcome
+    }
+}
+
+impl Read for Loader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.session.set_timeout(millis(QUIET));
         loop {
-            match self.channel.read(buffer) {
-                Err(error) if is_timeout(&error) => {
-                    self.session.keepalive_send().map_err(io::Error::from)?;
-                }
-                other => return other,
-            }
+            let outcome = match self.channel.read(buffer) {
+                Err(error) if is_timeout(&error) => match self.session.keepalive_send() {
+                    Ok(_) => continue,
+                    Err(error) => Err(error.into()),
+                },
+                other => other,
+            };
+            return self.note(outcome);
         }
     }
 }
 
-impl Write for Loader {
+impl Write for Loader<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.session.set_timeout(millis(STUCK));
+        // Not noted as broken: a command that has ended closed only its channel.
         self.channel.write(bytes)
     }
 
@@ -156,14 +191,27 @@ impl Write for Loader {
     }
 }
 
-impl Duplex for Loader {
+impl Duplex for Loader<'_> {
     fn close_write(&mut self) -> io::Result<()> {
         self.channel.send_eof().map_err(io::Error::from)
     }
 }
 
+impl Drop for Loader<'_> {
+    fn drop(&mut self) {
+        self.session.set_timeout(millis(QUIET));
+        if self.broken {
+            // Else freeing the channel waits for a server that isn't there any more.
+            self.wire.shut_down(Shutdown::Both);
+        }
+    }
+}
+
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
 }
 
 fn millis(duration: Duration) -> u32 {

@@ -1,0 +1,119 @@
+//! What several test programs share: the cluster of config/cluster.yml, and running real programs.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use paas_cluster_build::cluster_file::ClusterFile;
+use paas_cluster_build::cluster_jobs;
+use paas_cluster_build::job::{Catalog, Secrets};
+use paas_cluster_build::model::Cluster;
+use paas_cluster_build::script::{Values, render_site_template};
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The built-in jobs.
+pub fn catalog() -> Catalog {
+    Catalog::new(cluster_jobs::all())
+}
+
+/// Reads and validates a cluster file of the repository.
+pub fn cluster(path: &str, catalog: &Catalog) -> Cluster {
+    let path = root().join(path);
+    let text = fs::read_to_string(&path).unwrap();
+    let (file, problems) = ClusterFile::parse(&path, &text);
+    assert!(problems.is_empty(), "{problems:?}");
+    Cluster::new(&file.unwrap(), &catalog.facts(), None).unwrap()
+}
+
+/// A secret that is recognised wherever it turns up.
+pub fn secrets() -> Secrets {
+    Secrets::from([(
+        "postgres_password".to_owned(),
+        "a-secret-of-the-tests".to_owned().into(),
+    )])
+}
+
+/// Runs a script in a real shell.
+pub fn sh(script: &str) -> Output {
+    let mut child = Command::new("sh")
+        .arg("-s")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(script.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Runs one line after the prelude, with `home` as the login user's; returns whether it succeeded
+/// and what it printed.
+pub fn after_prelude(home: &Path, line: &str) -> (bool, String) {
+    let mut values = Values::new();
+    values.set("paas_user", "root");
+    values.set("paas_home", home.display().to_string());
+    values.set("own_address", "127.0.0.1");
+    let prelude = include_str!("../../cluster_jobs/prelude.sh");
+    let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
+    let output = sh(&format!("{prelude}\n{line}\n"));
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+/// Panics unless the real shellcheck finds nothing in these files.
+pub fn assert_shellcheck_clean(files: &[PathBuf]) {
+    let output = Command::new("shellcheck")
+        .args(["-s", "sh"])
+        .args(files)
+        .output()
+        .expect("shellcheck is missing; install Debian's package shellcheck");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// Compares a text with a golden file; with UPDATE_GOLDEN=1 the file is written instead.
+pub fn assert_golden(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        return;
+    }
+    let golden = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        golden == text,
+        "{} differs from what is rendered now; look at the difference, then accept it with \
+         UPDATE_GOLDEN=1\n--- now:\n{text}",
+        path.display()
+    );
+}
+
+/// Notes a test that can't run here, for bin/test to count.
+pub fn skip(reason: &str) {
+    eprintln!("SKIPPED {reason}");
+    if let Some(path) = std::env::var_os("PAAS_TEST_SKIPS") {
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        writeln!(file, "{reason}").unwrap();
+    }
+}

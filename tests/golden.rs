@@ -1,0 +1,185 @@
+//! Every script that reaches a host, as a golden file: shell is reviewed as text, and shellcheck
+//! reads what the host will read.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{assert_golden, assert_shellcheck_clean, catalog, cluster, root, secrets};
+use paas_cluster_build::job::{Action, Context};
+use paas_cluster_build::model::{Artifact, Release, ReleaseSource};
+use paas_cluster_build::operation::{bootstrap, probe};
+use paas_cluster_build::plan::{Facts, Planner, PreparedRelease, RunIdentity};
+use paas_cluster_build::script::render_site_template;
+
+fn golden(name: &str) -> PathBuf {
+    root().join("tests/golden").join(name)
+}
+
+#[test]
+fn every_script_of_every_job() {
+    let catalog = catalog();
+    let cluster = cluster("config/cluster.yml", &catalog);
+    let secrets = secrets();
+    let mut files = Vec::new();
+    for component in &cluster.components {
+        // The last instance: its index isn't the one that everything defaults to.
+        let instance = component.instances.last().unwrap();
+        let context = Context {
+            cluster: &cluster,
+            component,
+            instance,
+            secrets: &secrets,
+        };
+        let job = catalog.get(&component.name).unwrap();
+        let values = job.values(&context).unwrap();
+        for action in Action::ALL {
+            let script = job.render(action, &values).unwrap();
+            let file = golden(&format!("{}.{}.sh", component.name, action.name()));
+            assert_golden(&file, &script);
+            files.push(file);
+        }
+    }
+    assert_eq!(files.len(), 45);
+    assert_shellcheck_clean(&files);
+}
+
+#[test]
+fn bootstrap_and_probe() {
+    let catalog = catalog();
+    let mut cluster = cluster("config/cluster.yml", &catalog);
+    // A digest that doesn't change with every change of the example release.
+    let url = |name: &str| Artifact::Url {
+        url: format!("https://releases.example/{name}.tar.gz"),
+        sha256: "0123456789abcdef".repeat(4),
+    };
+    cluster.release = Some(Release {
+        micro_paas: Some(url("micro-paas")),
+        paas_release: ReleaseSource::Artifact(url("paas-release")),
+        place: None,
+    });
+    let release = PreparedRelease::prepare(cluster.release.as_ref().unwrap()).unwrap();
+    let run = RunIdentity {
+        id: "r1".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+    };
+    let (secrets, facts) = (secrets(), Facts::default());
+    let planner = Planner {
+        cluster: &cluster,
+        catalog: &catalog,
+        release: Some(&release),
+        secrets: &secrets,
+        facts: &facts,
+        run: &run,
+        force: false,
+    };
+    let selection = cluster.select(&[], &["10.1.59.175".to_owned()]).unwrap();
+    let mut files = Vec::new();
+    for (operation, name) in [
+        (bootstrap(&cluster, &selection), "bootstrap.sh"),
+        (probe(&cluster, &selection), "probe.sh"),
+    ] {
+        let plan = planner.resolve(&operation).unwrap();
+        let [step] = &plan.stages[0].steps[..] else {
+            panic!("one step is expected")
+        };
+        assert_golden(&golden(name), &step.script);
+        files.push(golden(name));
+    }
+    assert_shellcheck_clean(&files);
+}
+
+/// A template's author may move it to `jobs_dir` and back: both engines write the same bytes.
+#[test]
+fn both_engines_render_every_job_alike() {
+    let catalog = catalog();
+    let cluster = cluster("config/cluster.yml", &catalog);
+    let secrets = secrets();
+    for component in &cluster.components {
+        let instance = component.instances.last().unwrap();
+        let context = Context {
+            cluster: &cluster,
+            component,
+            instance,
+            secrets: &secrets,
+        };
+        let job = catalog.get(&component.name).unwrap();
+        let mut values = job.values(&context).unwrap();
+        for hostile in ["", "it's; rm -rf $(pwd) `id` \\ \"x\" #é\n-n"] {
+            // Every text of the job, as bad as can be.
+            let names: Vec<String> = values
+                .iter()
+                .filter(|(_, input)| input.value.is_string())
+                .map(|(name, _)| name.to_owned())
+                .collect();
+            for name in names {
+                values.set(&name, hostile);
+            }
+            let whole = job.render(Action::Deploy, &values).unwrap();
+            let (name, template) = job.template();
+            let part = render_site_template(name, template, &values).unwrap();
+            assert!(
+                whole.contains(part.trim_end_matches('\n')),
+                "{name}:\n{part}"
+            );
+            let prelude = include_str!("../cluster_jobs/prelude.sh");
+            let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
+            assert!(
+                whole.starts_with(prelude.trim_end_matches('\n')),
+                "{prelude}"
+            );
+        }
+    }
+}
+
+/// The parts around the jobs' own: their values are lists, which only a loop can show.
+#[test]
+fn both_engines_render_the_frame_alike() {
+    use paas_cluster_build::script::Values;
+    let catalog = catalog();
+    let cluster = cluster("config/cluster.yml", &catalog);
+    let secrets = secrets();
+    let component = cluster.component("dea_ng").unwrap();
+    let instance = &component.instances[0];
+    let context = Context {
+        cluster: &cluster,
+        component,
+        instance,
+        secrets: &secrets,
+    };
+    let job = catalog.get("dea_ng").unwrap();
+    let values = job.values(&context).unwrap();
+    let services = ["warden", "directory_server", "dea_ng"];
+    let reversed = ["dea_ng", "directory_server", "warden"];
+    let none: [&str; 0] = [];
+
+    let mut health = Values::new();
+    health.set("services", services);
+    health.set("units", none);
+    health.set("tcp", none);
+    health.set(
+        "http",
+        serde_json::json!([{ "port": 8084, "path": "/health" }]),
+    );
+    health.set("commands", none);
+    let logs = ["dea_ng", "warden", "directory_server"].map(|n| format!("build_dir/log/{n}.log"));
+    health.set("logs", logs);
+    health.set("timeout", 90);
+    let template = include_str!("../cluster_jobs/health.sh");
+    let part = render_site_template("health.sh", template, &health).unwrap();
+    let whole = job.render(Action::Health, &values).unwrap();
+    assert!(whole.contains(part.trim_end_matches('\n')), "{part}");
+
+    let mut control = Values::new();
+    control.set("starts", true);
+    control.set("stops", true);
+    control.set("services", services);
+    control.set("units", none);
+    control.set("services_reversed", reversed);
+    control.set("units_reversed", none);
+    let template = include_str!("../cluster_jobs/control.sh");
+    let part = render_site_template("control.sh", template, &control).unwrap();
+    let whole = job.render(Action::Restart, &values).unwrap();
+    assert!(whole.contains(part.trim_end_matches('\n')), "{part}");
+}

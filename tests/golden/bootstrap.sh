@@ -1,0 +1,221 @@
+#!/bin/sh
+# Prepares a fresh Debian or Ubuntu machine: packages, passwordless sudo where that is wanted, the
+# micro-paas package and the paas release. Runs as root. Running it again changes only what is
+# missing, also after it was interrupted anywhere.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+DEBIAN_FRONTEND=noninteractive
+export PATH LC_ALL DEBIAN_FRONTEND
+umask 022
+
+user=paas
+home=/home/paas
+keep_sudo=false
+micro_paas_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+micro_paas_url=https://releases.example/micro-paas.tar.gz
+release_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+release_url=https://releases.example/paas-release.tar.gz
+release_git=''
+release_ref=''
+artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
+release=$home/paas-release.git
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'bootstrap: %s\n' "$*" >&2
+	exit 1
+}
+
+as_user() {
+	runuser -u "$user" -- env HOME="$home" "$@"
+}
+
+# --- packages ---------------------------------------------------------------------------------
+
+# apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
+# upgrade, for example), but not for the lock of the package lists.
+apt() {
+	apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
+}
+
+update_lists() {
+	tries=0
+	until said=$(apt update 2>&1); do
+		case $said in
+		*'Could not get lock'*) ;;
+		*)
+			printf '%s\n' "$said" | tail -n 5
+			fail 'the package lists could not be updated; is the package mirror reachable?'
+			;;
+		esac
+		tries=$((tries + 1))
+		if [ "$tries" -ge 300 ]; then fail 'another program holds the package lists for ten minutes'; fi
+		if [ "$tries" -eq 1 ]; then log 'waiting for the lock of the package lists'; fi
+		sleep 2
+	done
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Names the wanted packages that are not installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# The lists are good when they're there and were fetched within a day; their own times are the
+# mirror's, the folder's is ours.
+lists_are_fresh() {
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
+		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
+}
+
+install_packages() {
+	if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
+		log 'finishing an interrupted installation'
+		apt -f install
+		dpkg --configure -a
+	fi
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then
+		log 'packages: all there'
+		return 0
+	fi
+	# shellcheck disable=SC2086 # one word for each package; Debian's names hold nothing else
+	set -- $missing
+	log "packages: installing $*"
+	if ! lists_are_fresh; then update_lists; fi
+	# Lists that are newer on the mirror make a package's file vanish: then once more with new ones.
+	if ! apt --no-install-recommends install "$@"; then
+		log 'trying again with new package lists'
+		update_lists
+		apt --no-install-recommends install "$@" || fail "could not install: $*"
+	fi
+}
+
+# --- login user -------------------------------------------------------------------------------
+
+check_user() {
+	id -u "$user" >/dev/null 2>&1 || fail "the login user $user does not exist"
+	[ -d "$home" ] || fail "the home $home of $user does not exist; set vars.paas_home"
+}
+
+# The release's own scripts call sudo. A rule is written only where the cluster file allows it.
+allow_sudo() {
+	if [ "$user" = root ]; then return 0; fi
+	if as_user sudo -n true 2>/dev/null; then return 0; fi
+	if [ "$keep_sudo" != true ]; then
+		fail "$user has no passwordless sudo, which the release needs; set sudo.keep in the cluster file to have it set up"
+	fi
+	rule=/etc/sudoers.d/90-paas-cluster-build
+	printf '%s ALL=(ALL) NOPASSWD: ALL\n' "$user" >"$rule.new"
+	chmod 0440 "$rule.new"
+	visudo -cqf "$rule.new" || fail "the sudo rule for $user is not valid"
+	mv "$rule.new" "$rule"
+	log "sudo: $user needs no password any more"
+}
+
+# --- packages of the release ------------------------------------------------------------------
+
+# Prints the path of the archive with digest $1, fetched from $2 unless it was pushed before.
+archive() {
+	path=$artifacts/$1
+	if [ -e "$path" ]; then
+		printf '%s\n' "$path"
+		return 0
+	fi
+	if [ -z "$2" ]; then fail "the archive $1 was not pushed; run again"; fi
+	mkdir -p "$artifacts"
+	curl -fsSL --retry 3 --connect-timeout 20 -o "$path.new" "$2" || fail "could not fetch $2"
+	if ! printf '%s  %s\n' "$1" "$path.new" | sha256sum -c --status; then
+		found=$(sha256sum "$path.new" | cut -d ' ' -f 1)
+		rm -f "$path.new"
+		fail "$2 has SHA-256 $found, but $1 is expected"
+	fi
+	mv "$path.new" "$path"
+	printf '%s\n' "$path"
+}
+
+# The micro-paas package goes over what is in the home, next to data that must stay.
+unpack_micro_paas() {
+	if [ -z "$micro_paas_sha256" ]; then return 0; fi
+	mark=$home/build_dir/.micro-paas
+	if [ "$(cat "$mark" 2>/dev/null)" = "$micro_paas_sha256" ]; then
+		log 'micro-paas: unchanged'
+		return 0
+	fi
+	file=$(archive "$micro_paas_sha256" "$micro_paas_url")
+	as_user mkdir -p "$home/build_dir"
+	as_user tar -xz --no-same-owner -C "$home" <"$file"
+	printf '%s\n' "$micro_paas_sha256" | as_user tee "$mark" >/dev/null
+	log 'micro-paas: unpacked'
+}
+
+# Makes $release.new from the archive: its top, or the single folder in it, holds bin/paas.
+unpack_release() {
+	file=$(archive "$release_sha256" "$release_url")
+	as_user rm -rf "$release.new"
+	as_user mkdir "$release.new"
+	as_user tar -xz --no-same-owner -C "$release.new" <"$file"
+	if ! [ -e "$release.new/bin/paas" ]; then
+		set -- "$release.new"/*/bin/paas
+		if ! [ $# -eq 1 ] || ! [ -e "$1" ]; then fail 'the release holds no bin/paas'; fi
+		inner=${1%/bin/paas}
+		as_user rm -rf "$release.inner"
+		as_user mv "$inner" "$release.inner"
+		as_user rm -rf "$release.new"
+		as_user mv "$release.inner" "$release.new"
+	fi
+}
+
+clone_release() {
+	as_user rm -rf "$release.new"
+	as_user git clone -q --no-checkout -- "$release_git" "$release.new"
+	as_user git -C "$release.new" checkout -q --detach "$release_ref" -- 2>/dev/null ||
+		as_user git -C "$release.new" checkout -q --detach "origin/$release_ref" -- ||
+		fail "$release_git has no branch, tag or commit $release_ref"
+	[ -e "$release.new/bin/paas" ] || fail "$release_git at $release_ref holds no bin/paas"
+}
+
+# A release is made ready beside the old one and takes its place by two renames; between them a
+# killed run leaves none, and the next run makes it again.
+install_release() {
+	if [ -n "$release_git" ]; then
+		identity="$release_git $release_ref"
+	elif [ -n "$release_sha256" ]; then
+		identity=$release_sha256
+	else
+		return 0
+	fi
+	mark=$home/build_dir/.paas-release
+	if [ -e "$release/bin/paas" ] && [ "$(cat "$mark" 2>/dev/null)" = "$identity" ]; then
+		log 'paas-release: unchanged'
+		return 0
+	fi
+	if [ -n "$release_git" ]; then clone_release; else unpack_release; fi
+	# A release may bring its own micro-paas; one that the cluster file names wins.
+	as_user mkdir -p "$home/build_dir"
+	if [ -z "$micro_paas_sha256" ] && [ -d "$release.new/micro-paas" ]; then
+		as_user cp -a "$release.new/micro-paas/." "$home/"
+	fi
+	as_user rm -rf "$release.old"
+	if [ -e "$release" ]; then as_user mv "$release" "$release.old"; fi
+	as_user mv "$release.new" "$release"
+	printf '%s\n' "$identity" | as_user tee "$mark" >/dev/null
+	as_user rm -rf "$release.old"
+	log 'paas-release: installed'
+}
+
+check_user
+install_packages ca-certificates curl mariadb-server python3
+allow_sudo
+unpack_micro_paas
+install_release
+log 'ready'

@@ -1,0 +1,107 @@
+//! The health questions of the prelude in a real shell against real sockets, and what is shown when
+//! a service doesn't come up.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use common::sh;
+use paas_cluster_build::script::{Values, render_site_template};
+use serde_json::json;
+
+/// The prelude and the questions, with everything that the test sets.
+fn script(port: u16, commands: &[&str], home: &str) -> String {
+    let mut values = Values::new();
+    values.set("paas_user", "root");
+    values.set("paas_home", home);
+    values.set("own_address", "127.0.0.1");
+    let none: [&str; 0] = [];
+    values.set("services", none);
+    values.set("units", none);
+    values.set("tcp", [port]);
+    values.set("http", json!([{"port": port, "path": "/health"}]));
+    values.set("commands", commands);
+    values.set("logs", ["service.log"]);
+    values.set("timeout", 0);
+    [
+        include_str!("../cluster_jobs/prelude.sh"),
+        include_str!("../cluster_jobs/health.sh"),
+    ]
+    .map(|template| render_site_template("t.sh", template, &values).unwrap() + "\n")
+    .concat()
+}
+
+/// Runs the script and returns whether it succeeded and what it printed.
+fn run(script: &str) -> (bool, String) {
+    let output = sh(script);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.success(), said)
+}
+
+/// Answers every request with this text, at a port of its own, as long as the test program runs.
+fn serve(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            // Who only looks whether the port answers sends nothing.
+            while !request.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap_or(0) == 1 {
+                request.push(byte[0]);
+            }
+            if request.starts_with(b"GET /health HTTP/1.") {
+                let _ = connection.write_all(answer.as_bytes());
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_healthy_service_is_told_by_its_port_and_its_page() {
+    let port = serve("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let (ok, said) = run(&(script(port, &["true"], "/nowhere") + "check_health"));
+    assert!(ok && said.is_empty(), "{said}");
+    let (ok, said) = run(&(script(port, &["exit 3"], "/nowhere") + "check_health"));
+    assert_eq!((ok, said.as_str()), (false, "the check failed: exit 3\n"));
+}
+
+#[test]
+fn an_ill_service_is_told_by_its_own_words() {
+    let port = serve("HTTP/1.0 503 Service Unavailable\r\n\r\nno database\0\n");
+    let (ok, said) = run(&(script(port, &[], "/nowhere") + "check_health"));
+    let expected =
+        format!("port {port} answers /health with HTTP/1.0 503 Service Unavailable: no database\n");
+    assert_eq!((ok, said), (false, expected));
+}
+
+#[test]
+fn a_service_that_does_not_come_up_shows_the_end_of_its_log() {
+    // Bound and closed again: nothing listens there.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port();
+    let home = tempfile::TempDir::new().unwrap();
+    let log: String = (1..=40).map(|n| format!("line {n}\n")).collect();
+    fs::write(home.path().join("service.log"), log).unwrap();
+    let home = home.path().to_str().unwrap();
+    let (ok, said) = run(&(script(port, &[], home) + "wait_healthy"));
+    assert!(!ok);
+    assert!(
+        said.contains("line 11\n") && said.contains("line 40\n"),
+        "{said}"
+    );
+    assert!(!said.contains("line 10\n"), "{said}");
+    let last = said.lines().last().unwrap();
+    assert_eq!(
+        last,
+        format!("error: not healthy after 0 s: nothing answers on port {port}")
+    );
+}

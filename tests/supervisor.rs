@@ -181,6 +181,19 @@ fn a_step_runs_and_leaves_its_receipt_output_and_status_but_no_script() {
 }
 
 #[test]
+fn a_step_that_is_sent_without_a_receipt_leaves_the_old_one() {
+    let ground = Ground::new();
+    ground.run("true\n");
+    let old = fs::read(ground.path("receipts/nats.json")).unwrap();
+    let restart = StepRequest {
+        receipt: "",
+        ..request("r2", "nats", "true\n")
+    };
+    assert_eq!(ended(ground.open(), &restart).0, StepEnd::Exited(0));
+    assert_eq!(fs::read(ground.path("receipts/nats.json")).unwrap(), old);
+}
+
+#[test]
 fn the_folder_and_all_in_it_is_the_owners_alone() {
     let ground = Ground::new();
     ground.run("umask; touch \"$PAAS_ROOT/../made-by-step\"");

@@ -15,8 +15,10 @@ replace() {
 	sync "${1%/*}"
 }
 
-# Writes the receipt: what the controller sent, and what only the host knows.
+# Writes the receipt: what the controller sent, and what only the host knows. A step that is sent
+# without one (a restart, for example) leaves the old one as it is.
 write_receipt() {
+	if ! [ -s "$dir/receipt" ]; then return 0; fi
 	{
 		cat "$dir/receipt"
 		printf ',"status":%s,"started":%s,"finished":%s,"boot_id":"%s"}\n' \

@@ -106,3 +106,22 @@ fn a_nul_is_refused_with_the_values_name() {
     assert!(error.message.contains("domain"), "{error}");
     assert_eq!(error.place, Some(place));
 }
+
+#[test]
+fn a_nul_is_found_wherever_a_template_could_reach_it() {
+    for value in [
+        serde_json::json!("\0"),
+        serde_json::json!(["a", "b\0"]),
+        serde_json::json!({"a": {"b": ["\0c"]}}),
+        serde_json::json!({"a\0": 1}),
+    ] {
+        let mut values = Values::new();
+        values.set("fine", "a");
+        values.set("bad", &value);
+        assert_eq!(
+            values.with_nul().map(|(name, _)| name),
+            Some("bad"),
+            "{value}"
+        );
+    }
+}

@@ -155,6 +155,20 @@ fn bad_input_ends_with_2_and_says_what_to_do() {
     let (code, _, error) = desk.run(&["staus"]);
     assert_eq!(code, 2);
     assert!(error.contains("`status`"), "a misspelt subcommand: {error}");
+    let (code, _, error) = desk.run(&["biuld"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("`build`"), "a misspelt subcommand: {error}");
+    let (code, _, error) = desk.run(&["build", "router", "--limit", "10.1.59.1"]);
+    assert_eq!(code, 2);
+    assert!(
+        !error.contains("subcommand"),
+        "what is known is not misspelt: {error}"
+    );
+    let (code, _, error) = desk.run(&["plan", "--ofline"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("'--offline'"), "{error}");
+    let (code, _, error) = desk.run(&["exec", "uptime"]);
+    assert_eq!(code, 2, "a command line stands after --: {error}");
     let (code, _, error) = desk.run(&["plan", "--offline", "--limit", "10.1.59.1"]);
     assert_eq!(code, 2);
     assert!(
@@ -191,6 +205,7 @@ fn unreachable_hosts_end_with_3_before_anything_is_changed() {
         &["plan"],
         &["status"],
         &["exec", "--", "true"],
+        &["bootstrap"],
     ] {
         let (code, out, error) = desk.run(arguments);
         assert_eq!(code, 3, "{arguments:?}: {out}{error}");
@@ -214,6 +229,38 @@ fn unreachable_hosts_end_with_3_before_anything_is_changed() {
 }
 
 #[test]
+fn what_only_controls_says_why_a_host_is_unreachable_and_ends_with_3() {
+    let desk = closed();
+    for command in ["start", "stop", "restart"] {
+        let (code, out, error) = desk.run(&[command]);
+        assert_eq!(code, 3, "{command}: {out}{error}");
+        assert!(
+            out.contains("nothing listens on port"),
+            "{command}: {out}{error}"
+        );
+    }
+}
+
+#[test]
+fn json_is_the_only_thing_on_standard_output_when_asked_for() {
+    let desk = closed();
+    for arguments in [
+        &["plan"][..],
+        &["status"],
+        &["exec", "--", "true"],
+        &["stop"],
+    ] {
+        let (code, out, error) = desk.run(&[&["--output", "json"], arguments].concat());
+        assert_eq!(code, 3, "{arguments:?}: {out}{error}");
+        assert!(!out.is_empty(), "{arguments:?}: {error}");
+        for line in out.lines() {
+            let value: Result<serde_json::Value, _> = serde_json::from_str(line);
+            assert!(value.is_ok(), "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[test]
 fn help_has_examples_and_the_exit_codes() {
     let (code, out, _) = seed().run(&["--help"]);
     assert_eq!(code, 0);
@@ -221,6 +268,8 @@ fn help_has_examples_and_the_exit_codes() {
         "Examples:",
         "redeploy two components",
         "Exit codes:",
+        "3 hosts unreachable",
+        "4 locked by another run",
         "130 cancelled",
     ] {
         assert!(out.contains(part), "{part}: {out}");

@@ -65,9 +65,10 @@ impl Workspace {
     /// Narrows the cluster to components and `--limit`s.
     pub fn select(&self, components: &[String], limits: &[String]) -> Result<Selection, Failure> {
         self.cluster.select(components, limits).map_err(|unknown| {
-            // A single word may be a misspelt subcommand as well.
+            // A word that is no component may be a misspelt subcommand as well.
             let command = components
                 .iter()
+                .filter(|word| self.cluster.component(word).is_none())
                 .find_map(|word| crate::args::nearest_command(word));
             let help =
                 command.map(|name| format!("\nhelp: the subcommand `{name}` has a similar name"));

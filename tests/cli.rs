@@ -2,6 +2,7 @@
 //! but the loopback one.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -141,6 +142,31 @@ fn a_build_without_a_release_says_who_needs_one_and_how_to_name_it() {
     let (code, _, error) = seed().run(&["--release", "no/such/folder", "build"]);
     assert_eq!(code, 2);
     assert!(error.contains("no/such/folder can't be read"), "{error}");
+}
+
+/// A socket that waits where the cluster's host should be has seen nobody come.
+#[test]
+fn what_needs_no_host_contacts_none() {
+    let waiting = TcpListener::bind("127.0.0.1:0").unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let port = waiting.local_addr().unwrap().port();
+    let desk = Desk::new(&format!(
+        "components: [nats]\nssh: {{port: {port}}}\nserver: {{nats: {{ip: 127.0.0.1}}}}\n"
+    ));
+    for (arguments, expected) in [
+        (&["check"][..], 0),
+        (&["plan", "--offline"], 0),
+        (&["render", "--to", "scripts"], 0),
+        (&["build"], 2),
+        (&["bootstrap"], 2),
+        (&["build", "nast"], 2),
+        (&["--release", "nowhere", "build"], 2),
+    ] {
+        let (code, out, error) = desk.run(arguments);
+        assert_eq!(code, expected, "{arguments:?}: {out}{error}");
+        let contact = waiting.accept().err().map(|error| error.kind());
+        assert_eq!(contact, Some(ErrorKind::WouldBlock), "{arguments:?}");
+    }
 }
 
 #[test]

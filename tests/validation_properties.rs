@@ -53,8 +53,32 @@ fn block() -> impl Strategy<Value = String> {
     })
 }
 
-/// A cluster file that is right, or wrong in a few places.
-fn file() -> impl Strategy<Value = String> {
+/// A cluster file that is right more often than not: jobs in their order, some of them together in
+/// composites, a few hosts that may meet.
+fn good_file() -> impl Strategy<Value = String> {
+    let host = (0..60u8).prop_map(|n| format!("10.0.0.{n}"));
+    let hosts = prop::collection::btree_set(host, 1..4);
+    let component = (1..3usize, hosts);
+    prop::collection::vec(component, 1..5).prop_map(|components| {
+        let mut jobs = JOBS.iter();
+        let mut order = Vec::new();
+        let mut server = String::new();
+        for (number, (size, hosts)) in components.into_iter().enumerate() {
+            let jobs: Vec<&str> = jobs.by_ref().take(size).copied().collect();
+            if jobs.is_empty() {
+                break;
+            }
+            let hosts: Vec<String> = hosts.into_iter().collect();
+            let (jobs, hosts) = (jobs.join(", "), hosts.join(", "));
+            server += &format!("  c{number}: {{jobs: [{jobs}], ip: [{hosts}]}}\n");
+            order.push(format!("c{number}"));
+        }
+        format!("components: [{}]\nserver:\n{server}", order.join(", "))
+    })
+}
+
+/// A cluster file that is wrong in some places.
+fn bad_file() -> impl Strategy<Value = String> {
     let top = prop::sample::select(vec![
         "",
         "nats: 10.0.0.1\n",
@@ -83,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn any_file_is_a_cluster_that_can_be_deployed_or_has_problems(text in file()) {
+    fn any_file_is_a_cluster_that_can_be_deployed_or_has_problems(text in prop_oneof![good_file(), bad_file()]) {
         let path = Path::new("cluster.yml");
         let facts = catalog().facts();
         let (file, found) = ClusterFile::parse(path, &text);

@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn other_places_are_underlined_as_far_as_the_word_goes() {
+        let text = "a: [fd00::1, x]\nkey: v\n{b: end}";
+        let lines = Lines::new(text);
+        for (line, column, word) in [
+            (1, 5, "fd00::1"),
+            (1, 14, "x"),
+            (2, 1, "key"),
+            (2, 6, "v"),
+            (3, 5, "end"),
+        ] {
+            assert_eq!(&text[lines.word_at(Place::new(line, column))], word);
+        }
+    }
+
+    #[test]
     fn masks_passwords_and_nothing_else() {
         let text = "password: 1qaz\r\npassword: {env: A}\n  db_password: 'é'\nx: {password: y}";
         let masked = "password: ****\r\npassword: {env: A}\n  db_password: '**\nx: {password: **";

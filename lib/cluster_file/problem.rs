@@ -99,24 +99,29 @@ pub fn render_problems(path: &Path, text: &str, problems: &[Problem], colour: bo
     drawn.join("\n\n")
 }
 
-/// Replaces what stands behind `password:` by as many asterisks, unless it begins a mapping.
+/// Replaces what stands behind each `password:` by as many asterisks, unless it begins a mapping.
 fn mask_passwords(text: &str) -> String {
-    let mask = |line: &str| {
-        let Some((before, after)) = line.split_once("password") else {
-            return line.to_owned();
-        };
+    text.split_inclusive('\n').map(mask_line).collect()
+}
+
+fn mask_line(line: &str) -> String {
+    let stars = |c: char| if c == '\n' || c == '\r' { c } else { '*' };
+    for (at, key) in line.match_indices("password") {
+        let after = &line[at + key.len()..];
         let value = after.trim_start_matches(['"', '\'', ':', ' ']);
-        if value.trim().is_empty() || value.starts_with(['{', '#', '&', '*']) {
-            return line.to_owned();
+        // An anchor may stand before a mapping as well as before a password.
+        let anchored = match value.strip_prefix('&') {
+            Some(rest) => rest
+                .split_once(' ')
+                .map_or("", |(_, value)| value.trim_start()),
+            None => value,
+        };
+        if !anchored.trim().is_empty() && !anchored.starts_with(['{', '#', '*']) {
+            let shown = &line[..line.len() - value.len()];
+            return format!("{shown}{}", value.chars().map(stars).collect::<String>());
         }
-        let key = &after[..after.len() - value.len()];
-        let stars = |c: char| if c == '\n' || c == '\r' { c } else { '*' };
-        format!(
-            "{before}password{key}{}",
-            value.chars().map(stars).collect::<String>()
-        )
-    };
-    text.split_inclusive('\n').map(mask).collect()
+    }
+    line.to_owned()
 }
 
 fn report<'a>(path: &'a str, lines: &Lines<'a>, problem: &'a Problem) -> Group<'a> {
@@ -249,6 +254,12 @@ mod tests {
     fn masks_passwords_and_nothing_else() {
         let text = "password: 1qaz\r\npassword: {env: A}\n  db_password: 'é'\nx: {password: y}";
         let masked = "password: ****\r\npassword: {env: A}\n  db_password: '**\nx: {password: **";
+        assert_eq!(mask_passwords(text), masked);
+        // Behind a mapping there may be another one; an anchor hides nothing.
+        let text =
+            "a: {password: {env: A}}, b: {password: y}\npassword: &p y\npassword: &p {env: A}";
+        let masked =
+            "a: {password: {env: A}}, b: {password: **\npassword: ****\npassword: &p {env: A}";
         assert_eq!(mask_passwords(text), masked);
     }
 

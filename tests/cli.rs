@@ -224,6 +224,16 @@ fn every_problem_of_the_file_is_shown_at_once() {
 }
 
 #[test]
+fn problems_of_site_jobs_dont_hide_those_of_the_file() {
+    let desk =
+        Desk::new("jobs_dir: nowhere\ncomponents: [mine]\nserver: {mine: {ip: 10.1.59.1888}}\n");
+    let (code, _, error) = desk.run(&["check"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("nowhere"), "{error}");
+    assert!(error.contains("10.1.59.1888"), "{error}");
+}
+
+#[test]
 fn unreachable_hosts_end_with_3_before_anything_is_changed() {
     let desk = closed();
     for arguments in [

@@ -40,7 +40,11 @@ impl Workspace {
         let builtin = Catalog::new(cluster_jobs::all());
         let catalog = match file.jobs_folder() {
             Some(folder) => builtin.with_site_jobs(&folder).map_err(|errors| {
-                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                // Without its jobs the file can't be validated, but its shape is known.
+                let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                if !found.is_empty() {
+                    lines.push(problems(path, &text, &found).message);
+                }
                 Failure::usage(lines.join("\n"))
             })?,
             None => builtin,

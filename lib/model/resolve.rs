@@ -246,9 +246,37 @@ fn in_folder(file: &Path, written: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(written)
 }
 
+/// The cluster's name where the file gives none. It names a folder, so it gets what `name` may have:
+/// every other character becomes a hyphen.
 fn stem(file: &Path) -> String {
-    file.file_stem().map_or_else(
-        || "cluster".to_owned(),
-        |stem| stem.to_string_lossy().into_owned(),
-    )
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = stem.chars().map(plain).collect();
+    match name.trim_matches('-') {
+        "" => "cluster".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_the_file_can_name_a_folder() {
+        for (file, name) in [
+            ("config/four-machines.yml", "four-machines"),
+            ("my cluster.yml", "my-cluster"),
+            ("..yml", "cluster"),
+            ("", "cluster"),
+        ] {
+            assert_eq!(stem(Path::new(file)), name, "{file}");
+        }
+    }
 }

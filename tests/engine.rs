@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use paas_cluster_build::cluster_file::Place;
 use paas_cluster_build::engine::{Cancel, Engine, Limits, Outcome, event_channel};
@@ -14,7 +15,8 @@ use paas_cluster_build::plan::{Decision, Mode, Plan, Reason, RunIdentity, Stage,
 use paas_cluster_build::run_state::RunState;
 use paas_cluster_build::script::{Upload, Values};
 use paas_cluster_build::transport::{
-    Connection, QueryOutput, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
+    Connection, QueryOutput, StepCall, StepEnd, StepNews, StepRequest, StopReason, Transport,
+    TransportError, TransportErrorKind,
 };
 
 /// What a scripted host does with a step of this name; anything else succeeds.
@@ -22,10 +24,15 @@ use paas_cluster_build::transport::{
 enum Behaviour {
     Exit(i32),
     Print(Vec<&'static [u8]>),
-    Disconnect,
+    /// Loses the connection after these bytes of the output `one two three`, a line each.
+    CutAt(Vec<usize>),
+    /// Says so often that it's there, and nothing else.
+    Silent(usize),
     Locked,
     Unreachable(TransportErrorKind),
-    /// Waits until the test opens the gate.
+    /// After the first connection refuses so many.
+    ComesBack(usize),
+    /// Runs until the connection is interrupted, or the host is told to end it.
     Stall,
 }
 
@@ -67,7 +74,16 @@ struct FleetTransport(Arc<Fleet>);
 
 impl Transport for FleetTransport {
     fn connect(&self, host: &Host, _: &Sudo) -> Result<Box<dyn Connection>, TransportError> {
-        self.0.connects.fetch_add(1, Ordering::SeqCst);
+        let before = self.0.connects.fetch_add(1, Ordering::SeqCst);
+        if let Some(Behaviour::ComesBack(refused)) =
+            self.0.behaviour.get(&(host.address, String::new()))
+            && (1..=*refused).contains(&before)
+        {
+            return Err(TransportError {
+                kind: TransportErrorKind::Refused,
+                message: "still down".into(),
+            });
+        }
         if let Some(Behaviour::Unreachable(kind)) =
             self.0.behaviour.get(&(host.address, String::new()))
         {
@@ -83,6 +99,13 @@ impl Transport for FleetTransport {
     }
 }
 
+fn lost() -> TransportError {
+    TransportError {
+        kind: TransportErrorKind::Lost,
+        message: "cut".into(),
+    }
+}
+
 impl Connection for Scripted {
     fn query(&mut self, _: &str) -> Result<QueryOutput, TransportError> {
         Ok(QueryOutput {
@@ -91,45 +114,78 @@ impl Connection for Scripted {
         })
     }
 
-    fn run_step(
+    fn supervise(
         &mut self,
-        request: &StepRequest<'_>,
-        on_output: &mut dyn FnMut(&[u8]),
+        call: &StepCall<'_>,
+        on_news: &mut dyn FnMut(StepNews<'_>),
     ) -> Result<StepEnd, TransportError> {
         let fleet = &self.fleet;
+        let (StepCall::Start(StepRequest { step, .. })
+        | StepCall::Follow { step, .. }
+        | StepCall::Stop { step, .. }) = call;
+        let word = match call {
+            StepCall::Start(_) => String::new(),
+            StepCall::Follow { offset, .. } => format!(" from {offset}"),
+            StepCall::Stop { offset, .. } => format!(" stop from {offset}"),
+        };
         let now = fleet.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         fleet.most_at_once.fetch_max(now, Ordering::SeqCst);
-        fleet
-            .order
-            .lock()
-            .unwrap()
-            .push(format!("{} {}", request.step, self.host));
-        let key = (self.host, request.step.to_owned());
+        let line = format!("{step} {}{word}", self.host);
+        fleet.order.lock().unwrap().push(line);
+        let key = (self.host, (*step).to_owned());
         let end = match fleet.behaviour.get(&key) {
             Some(Behaviour::Exit(status)) => Ok(StepEnd::Exited(*status)),
             Some(Behaviour::Print(pieces)) => {
-                pieces.iter().for_each(|piece| on_output(piece));
+                pieces
+                    .iter()
+                    .for_each(|piece| on_news(StepNews::Output(piece)));
                 Ok(StepEnd::Exited(0))
             }
-            Some(Behaviour::Disconnect) => {
-                on_output(b"half a li");
-                Err(TransportError {
-                    kind: TransportErrorKind::Lost,
-                    message: "cut".into(),
-                })
+            Some(Behaviour::CutAt(cuts)) => {
+                // The host's file, of which each connection brings a piece.
+                let (file, mut from) = (b"one\ntwo\nthree\n", 0);
+                if let StepCall::Follow { offset, .. } = call {
+                    from = *offset as usize;
+                }
+                match cuts.iter().find(|cut| **cut > from) {
+                    Some(cut) => {
+                        on_news(StepNews::Output(&file[from..*cut]));
+                        Err(lost())
+                    }
+                    None => {
+                        on_news(StepNews::Output(&file[from..]));
+                        Ok(StepEnd::Exited(0))
+                    }
+                }
             }
             Some(Behaviour::Locked) => Ok(StepEnd::Locked(
                 r#"{"operator":"eve","workstation":"far","run":"r9","step":"uaa","since":"noon"}"#
                     .into(),
             )),
-            Some(Behaviour::Stall) => {
-                fleet.gate.pass();
+            Some(Behaviour::Silent(times)) => {
+                (0..*times).for_each(|_| on_news(StepNews::Alive));
                 Ok(StepEnd::Exited(0))
             }
-            Some(Behaviour::Unreachable(_)) | None => Ok(StepEnd::Exited(0)),
+            Some(Behaviour::Stall) => match call {
+                StepCall::Stop { by, .. } => Ok(StepEnd::Stopped {
+                    status: 143,
+                    why: StopReason::Cancelled((*by).to_owned()),
+                }),
+                _ => {
+                    fleet.gate.pass();
+                    Err(lost())
+                }
+            },
+            Some(Behaviour::Unreachable(_) | Behaviour::ComesBack(_)) | None => {
+                Ok(StepEnd::Exited(0))
+            }
         };
         fleet.at_once.fetch_sub(1, Ordering::SeqCst);
         end
+    }
+
+    fn cancel_run(&mut self, _: &str, _: &str, _: Duration) -> Result<usize, TransportError> {
+        Ok(1)
     }
 
     fn put(
@@ -221,11 +277,20 @@ fn run_with(
     forks: usize,
     cancel: &Cancel,
 ) -> (Outcome, Vec<Event>) {
-    let hosts: Vec<Host> = (1..=60).map(|last| host(address(last))).collect();
     let limits = Limits {
         forks,
-        keep_scripts: false,
+        ..Limits::default()
     };
+    run_limited(fleet, plan, limits, cancel)
+}
+
+fn run_limited(
+    fleet: &Arc<Fleet>,
+    plan: &Plan,
+    limits: Limits,
+    cancel: &Cancel,
+) -> (Outcome, Vec<Event>) {
+    let hosts: Vec<Host> = (1..=60).map(|last| host(address(last))).collect();
     let transport = Arc::new(FleetTransport(fleet.clone()));
     let engine = Engine::new(transport, &hosts, &Sudo::No, limits);
     let run = RunIdentity {
@@ -368,15 +433,88 @@ fn an_unreachable_host_is_told_once_and_its_steps_not_started() {
 }
 
 #[test]
-fn a_lost_connection_is_unknown_never_success_and_keeps_its_output() {
-    let fleet = fleet([(1, "nats", Behaviour::Disconnect)]);
+fn a_lost_connection_is_made_anew_and_reading_goes_on_with_the_next_byte() {
+    // In the middle of a line, at its end, and before the first byte of what is left.
+    let fleet = fleet([
+        (1, "nats", Behaviour::CutAt(vec![2, 8, 14])),
+        (1, "", Behaviour::ComesBack(2)),
+    ]);
     let (outcome, events) = run(&fleet, &plan(vec![stage("nats", [1])]));
-    assert_eq!(
-        result(&outcome, "nats", 1),
-        StepResult::Unknown { why: "cut".into() }
-    );
+    assert_eq!(result(&outcome, "nats", 1), StepResult::Succeeded);
     let text: String = events.iter().filter_map(output_of).collect();
-    assert_eq!(text, "half a li");
+    assert_eq!(text, "one\ntwo\nthree\n");
+    let asked = fleet.order.lock().unwrap().clone();
+    let at = |rest: &str| format!("nats {}{rest}", address(1));
+    assert_eq!(
+        asked,
+        [at(""), at(" from 2"), at(" from 8"), at(" from 14")],
+        "it's started once"
+    );
+    let lost = |e: &&Event| matches!(e.fact, Fact::ConnectionLost { .. });
+    assert_eq!(events.iter().filter(lost).count(), 3);
+    assert_eq!(fleet.connects.load(Ordering::SeqCst), 1 + 2 + 3);
+}
+
+#[test]
+fn a_host_that_does_not_come_back_in_time_is_unknown_never_success() {
+    let fleet = fleet([
+        (1, "nats", Behaviour::CutAt(vec![5])),
+        (1, "", Behaviour::ComesBack(usize::MAX)),
+    ]);
+    let limits = Limits {
+        reconnect: Duration::ZERO,
+        ..Limits::default()
+    };
+    let stages = plan(vec![stage("nats", [1]), stage("uaa", [1])]);
+    let (outcome, events) = run_limited(&fleet, &stages, limits, &Cancel::default());
+    let StepResult::Unknown { why } = result(&outcome, "nats", 1) else {
+        panic!("not unknown")
+    };
+    assert!(
+        why.starts_with("still down") && why.contains("attach r1"),
+        "{why}"
+    );
+    assert_eq!(outcome.not_started, 1);
+    let text: String = events.iter().filter_map(output_of).collect();
+    assert_eq!(text, "one\nt", "what had come isn't lost");
+}
+
+#[test]
+fn a_silent_step_is_warned_about() {
+    let fleet = fleet([(1, "nats", Behaviour::Silent(50))]);
+    let limits = Limits {
+        silence: Duration::ZERO,
+        ..Limits::default()
+    };
+    let stages = plan(vec![stage("nats", [1])]);
+    let (_, events) = run_limited(&fleet, &stages, limits, &Cancel::default());
+    let silent = |e: &&Event| matches!(e.fact, Fact::StepSilent { .. });
+    let warned = events.iter().filter(silent).count();
+    assert!(
+        (1..50).contains(&warned),
+        "not at every sign of life: {warned}"
+    );
+    let patient = run(&fleet, &plan(vec![stage("nats", [1])])).1;
+    assert_eq!(patient.iter().filter(silent).count(), 0);
+}
+
+#[test]
+fn a_step_that_runs_already_is_joined_and_not_started() {
+    let fleet = fleet([(1, "nats", Behaviour::CutAt(vec![4]))]);
+    let mut joined = stage("nats", [1]);
+    joined.steps[0].mode = Mode::Follow {
+        run: "r0".into(),
+        watch: false,
+    };
+    let (outcome, events) = run(&fleet, &plan(vec![joined]));
+    assert_eq!(result(&outcome, "nats", 1), StepResult::Succeeded);
+    let asked = fleet.order.lock().unwrap().clone();
+    let at = |rest: &str| format!("nats {}{rest}", address(1));
+    assert_eq!(asked, [at(" from 0"), at(" from 4")]);
+    assert!(events.iter().any(|e| matches!(
+        &e.fact,
+        Fact::StepJoined { started_by, .. } if started_by == "r0"
+    )));
 }
 
 #[test]
@@ -426,9 +564,8 @@ fn cancelling_once_lets_running_steps_end_and_starts_no_more() {
     assert_eq!((outcome.succeeded(), outcome.not_started), (0, 2));
 }
 
-#[test]
-fn cancelling_twice_leaves_a_stalled_step() {
-    let fleet = fleet([(1, "nats", Behaviour::Stall)]);
+/// Runs two stages of which the first stalls, and raises the level so often once it does.
+fn cancelled(fleet: &Arc<Fleet>, times: u32) -> Outcome {
     let cancel = Cancel::default();
     let raised = {
         let (cancel, fleet) = (cancel.clone(), fleet.clone());
@@ -436,19 +573,38 @@ fn cancelling_twice_leaves_a_stalled_step() {
             while fleet.at_once.load(Ordering::SeqCst) == 0 {
                 std::thread::yield_now();
             }
-            cancel.raise();
-            cancel.raise();
+            (0..times).for_each(|_| {
+                cancel.raise();
+            });
         })
     };
-    let (outcome, _) = run_with(
-        &fleet,
-        &plan(vec![stage("nats", [1]), stage("uaa", [1])]),
-        50,
-        &cancel,
-    );
+    let stages = plan(vec![stage("nats", [1]), stage("uaa", [1])]);
+    let (outcome, _) = run_with(fleet, &stages, 50, &cancel);
     raised.join().unwrap();
     assert!(outcome.cancelled);
     assert_eq!(outcome.not_started, 1);
+    outcome
+}
+
+#[test]
+fn cancelling_twice_ends_the_running_step_on_its_host() {
+    let fleet = fleet([(1, "nats", Behaviour::Stall)]);
+    let outcome = cancelled(&fleet, 2);
+    let by = "ada at desk in run r1".to_owned();
+    assert_eq!(result(&outcome, "nats", 1), StepResult::Cancelled { by });
+    let asked = fleet.order.lock().unwrap().clone();
+    assert!(asked[1].ends_with("stop from 0"), "{asked:?}");
+}
+
+#[test]
+fn cancelling_thrice_leaves_the_step_alone() {
+    let fleet = fleet([(1, "nats", Behaviour::Stall)]);
+    let outcome = cancelled(&fleet, 3);
+    assert!(matches!(
+        result(&outcome, "nats", 1),
+        StepResult::Unknown { why } if why.contains("attach r1")
+    ));
+    assert_eq!(fleet.order.lock().unwrap().len(), 1, "nothing is ended");
 }
 
 fn output_of(event: &Event) -> Option<String> {

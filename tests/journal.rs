@@ -53,7 +53,10 @@ fn one_of_each() -> Vec<Event> {
         StepResult::Failed { status: 137 },
         StepResult::Unknown { why: s("rebooted") },
         StepResult::Locked { holder: s("you") },
-        StepResult::Cancelled,
+        StepResult::Cancelled {
+            by: "ada at desk".into(),
+        },
+        StepResult::Stopped { why: s("deadline") },
     ];
     let steps = vec![
         step("a", Decision::Skip(s("unchanged"))),
@@ -70,6 +73,7 @@ fn one_of_each() -> Vec<Event> {
                     why: s("no answer"),
                 },
                 Reason::StateUnknown { why: s("offline") },
+                Reason::StillRunning { run: s("r0") },
             ]),
         ),
     ];
@@ -103,11 +107,41 @@ fn one_of_each() -> Vec<Event> {
             id: id("b"),
             text: s("\"tab\t\nünï\u{0}\u{1b}"),
         },
+        Fact::ConnectionLost {
+            host,
+            error: s("reset by peer"),
+        },
+        Fact::StepJoined {
+            id: id("b"),
+            started_by: s("r0"),
+        },
+        Fact::StepWaiting {
+            id: id("b"),
+            holder: s("you"),
+        },
+        Fact::StepTookOver {
+            id: id("b"),
+            holder: s("you"),
+        },
+        Fact::StepSilent {
+            id: id("b"),
+            seconds: 300,
+        },
+        Fact::OutputDropped {
+            id: id("b"),
+            bytes: 1_000_000,
+        },
+        Fact::StepsFound {
+            steps: vec![step("e", Decision::Run(vec![Reason::New]))],
+        },
         Fact::StepNotStarted {
             id: id("d"),
             reason: s("cancelled"),
         },
-        Fact::CancelRequested { times: 1 },
+        Fact::CancelRequested {
+            times: 1,
+            by: "Ctrl-C".into(),
+        },
         Fact::StageFinished {
             stage: s("first"),
             failed: 1,

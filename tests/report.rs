@@ -242,7 +242,10 @@ fn every_end_has_its_judgement_code_and_next_thing_to_do() {
     };
     let [connecting, connected] = connect(2);
     let [trying, lost] = unreachable(2);
-    let cancel = |times| Fact::CancelRequested { times };
+    let cancel = |times| Fact::CancelRequested {
+        times,
+        by: "Ctrl-C".into(),
+    };
     let finish_uaa = || {
         vec![
             connecting.clone(),
@@ -296,7 +299,15 @@ fn every_end_has_its_judgement_code_and_next_thing_to_do() {
             130,
             with(
                 vec![cancel(1), cancel(2)],
-                with(alone(StepResult::Cancelled, 1), vec![over(0, 0, 1, 1)]),
+                with(
+                    alone(
+                        StepResult::Cancelled {
+                            by: "ada at desk".into(),
+                        },
+                        1,
+                    ),
+                    vec![over(0, 0, 1, 1)],
+                ),
             ),
         ),
         // A journal that ends in the middle.

@@ -40,6 +40,15 @@ fn legal_run(steps: Vec<PlannedStep>, mut choose: impl FnMut(u8) -> u8) -> Vec<E
     let mut stages: Vec<&str> = steps.iter().map(|s| s.stage.as_str()).collect();
     stages.dedup();
     let mut cancels = 0;
+    let extra = |(i, stage): (usize, &&str)| PlannedStep {
+        stage: (*stage).to_owned(),
+        id: StepId {
+            step: "found".to_owned(),
+            host: host(90 + i as u8),
+        },
+        decision: Decision::Run(vec![Reason::New]),
+    };
+    let extras: Vec<PlannedStep> = stages.iter().enumerate().map(extra).collect();
     for stage in stages {
         let mut waiting: Vec<&PlannedStep> = steps.iter().filter(|s| s.stage == stage).collect();
         let mut running: Vec<&PlannedStep> = Vec::new();
@@ -50,11 +59,19 @@ fn legal_run(steps: Vec<PlannedStep>, mut choose: impl FnMut(u8) -> u8) -> Vec<E
         if !all_skipped {
             let stage = stage.to_owned();
             out.push(Fact::StageStarted { stage });
+            if choose(4) == 0 {
+                let found = extras.iter().find(|s| s.stage == waiting[0].stage).unwrap();
+                out.push(Fact::StepsFound {
+                    steps: vec![found.clone()],
+                });
+                waiting.push(found);
+            }
         }
         while !waiting.is_empty() || !running.is_empty() {
             if choose(20) == 0 {
                 cancels += 1;
-                out.push(Fact::CancelRequested { times: cancels });
+                let by = "Ctrl-C".to_owned();
+                out.push(Fact::CancelRequested { times: cancels, by });
             }
             let take_new =
                 running.is_empty() || (!waiting.is_empty() && running.len() < 2 && choose(2) == 0);
@@ -104,8 +121,27 @@ fn legal_run(steps: Vec<PlannedStep>, mut choose: impl FnMut(u8) -> u8) -> Vec<E
                 let at = usize::from(choose(running.len() as u8));
                 let id = running[at].id.clone();
                 if choose(2) == 0 {
-                    let text = "some\noutput".to_owned();
-                    out.push(Fact::StepOutput { id, text });
+                    let who = "somebody".to_owned();
+                    match choose(8) {
+                        0 => out.push(Fact::StepJoined {
+                            id,
+                            started_by: who,
+                        }),
+                        1 => out.push(Fact::StepWaiting { id, holder: who }),
+                        2 => out.push(Fact::StepTookOver { id, holder: who }),
+                        3 => out.push(Fact::StepSilent { id, seconds: 60 }),
+                        4 => out.push(Fact::OutputDropped { id, bytes: 9 }),
+                        5 => {
+                            let (host, error) = (id.host, "cut".to_owned());
+                            out.push(Fact::ConnectionLost { host, error });
+                            out.push(Fact::HostConnecting { host });
+                            out.push(Fact::HostConnected { host });
+                        }
+                        _ => {
+                            let text = "some\noutput".to_owned();
+                            out.push(Fact::StepOutput { id, text });
+                        }
+                    }
                     continue;
                 }
                 running.remove(at);
@@ -164,6 +200,7 @@ fn link_of(past: &[Event], host: IpAddr) -> Option<&Fact> {
     past.iter().rev().map(|e| &e.fact).find(|fact| match fact {
         Fact::HostConnecting { host: h }
         | Fact::HostConnected { host: h }
+        | Fact::ConnectionLost { host: h, .. }
         | Fact::HostUnreachable { host: h, .. } => *h == host,
         _ => false,
     })
@@ -185,9 +222,14 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
     let Some(first) = past.first() else {
         return matches!(event.fact, Fact::RunStarted { .. });
     };
-    let Fact::RunStarted { steps, .. } = &first.fact else {
+    if !matches!(first.fact, Fact::RunStarted { .. }) {
         return false;
-    };
+    }
+    let announced = past.iter().filter_map(|e| match &e.fact {
+        Fact::RunStarted { steps, .. } | Fact::StepsFound { steps } => Some(steps),
+        _ => None,
+    });
+    let steps: Vec<&PlannedStep> = announced.flatten().collect();
     if count(past, |f| matches!(f, Fact::RunFinished { .. })) > 0 {
         return false;
     }
@@ -210,7 +252,7 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
         ) > 0
     };
     let some_stage_open = || steps.iter().any(|s| begun(&s.stage) && !closed(&s.stage));
-    let planned = |id: &StepId| steps.iter().find(|s| s.id == *id);
+    let planned = |id: &StepId| steps.iter().copied().find(|s| s.id == *id);
     let busy = |host: IpAddr| steps.iter().any(|s| s.id.host == host && running(&s.id));
     let startable = |id: &StepId| {
         planned(id).is_some_and(|s| {
@@ -224,9 +266,17 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
     };
     match &event.fact {
         Fact::RunStarted { .. } => false,
+        Fact::HostConnecting { host } | Fact::HostUnreachable { host, .. }
+            if !steps.iter().any(|s| s.id.host == *host) =>
+        {
+            false
+        }
         Fact::HostConnecting { host } => match link_of(past, *host) {
             None | Some(Fact::HostConnected { .. }) => !busy(*host),
-            last => matches!(last, Some(Fact::HostUnreachable { .. })),
+            last => matches!(
+                last,
+                Some(Fact::HostUnreachable { .. } | Fact::ConnectionLost { .. })
+            ),
         },
         Fact::HostConnected { host } => {
             matches!(link_of(past, *host), Some(Fact::HostConnecting { .. }))
@@ -241,7 +291,7 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
                 && steps
                     .iter()
                     .take_while(|s| s.stage != *stage)
-                    .all(|s| ended(&s.id))
+                    .all(|earlier| stage_steps_ended(&earlier.stage))
         }
         Fact::StageFinished { stage, failed } => {
             let mine = |id: &StepId| planned(id).is_some_and(|s| s.stage == *stage);
@@ -257,11 +307,29 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
             last_of(past, id).is_none()
                 && planned(id).is_some_and(|s| matches!(s.decision, Decision::Skip(_)))
         }
-        Fact::StepNotStarted { id, .. } => last_of(past, id).is_none(),
+        Fact::StepNotStarted { id, .. } => planned(id).is_some() && last_of(past, id).is_none(),
         Fact::StepStarted { id } => startable(id),
         Fact::UploadProgress { id, .. } => running(id) || startable(id),
-        Fact::StepOutput { id, .. } | Fact::StepFinished { id, .. } => running(id),
-        Fact::CancelRequested { times } => {
+        Fact::ConnectionLost { host, .. } => {
+            busy(*host)
+                && matches!(
+                    link_of(past, *host),
+                    None | Some(Fact::HostConnected { .. })
+                )
+        }
+        Fact::StepOutput { id, .. }
+        | Fact::StepJoined { id, .. }
+        | Fact::StepWaiting { id, .. }
+        | Fact::StepTookOver { id, .. }
+        | Fact::StepSilent { id, .. }
+        | Fact::OutputDropped { id, .. }
+        | Fact::StepFinished { id, .. } => running(id),
+        Fact::StepsFound { steps: found } => found.iter().enumerate().all(|(i, step)| {
+            planned(&step.id).is_none()
+                && !closed(&step.stage)
+                && found[..i].iter().all(|other| other.id != step.id)
+        }),
+        Fact::CancelRequested { times, .. } => {
             *times as usize == 1 + count(past, |f| matches!(f, Fact::CancelRequested { .. }))
         }
         Fact::RunFinished {
@@ -462,7 +530,10 @@ fn an_illegal_event_is_named_with_the_state_that_forbids_it() {
         },
         Fact::HostConnecting { host: host(1) },
         Fact::HostConnected { host: host(9) },
-        Fact::CancelRequested { times: 2 },
+        Fact::CancelRequested {
+            times: 2,
+            by: "Ctrl-C".into(),
+        },
         Fact::RunFinished {
             succeeded: 2,
             skipped: 0,

@@ -17,6 +17,10 @@ use paas_cluster_build::script::Upload;
 use paas_cluster_build::transport::{
     Connection, SshTransport, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
 };
+
+mod common;
+
+use common::{run_step, step_request};
 use sha2::{Digest, Sha256};
 
 /// An sshd with a folder of its own; ends with the test.
@@ -194,23 +198,21 @@ fn refused(outcome: Result<Box<dyn Connection>, TransportError>) -> TransportErr
     }
 }
 
-const STEP: StepRequest<'static> = StepRequest {
-    run: "r1",
-    step: "nats",
-    script: "echo out; echo err >&2; printf 'no newline'; exit 3",
-    receipt: "{\"schema\":1",
-    holder: "{}",
-    keep_script: false,
-};
+const SCRIPT: &str = "echo out; echo err >&2; printf 'no newline'; exit 3";
+
+fn step(script: &str) -> StepRequest<'_> {
+    step_request("r1", "nats", script)
+}
 
 #[test]
 fn a_step_is_one_session_and_one_command() {
     let server = Server::start();
     let mut connection = server.connect(&server.host()).unwrap();
     let mut output = Vec::new();
-    let end = connection
-        .run_step(&STEP, &mut |bytes| output.extend_from_slice(bytes))
-        .unwrap();
+    let end = run_step(connection.as_mut(), &step(SCRIPT), &mut |bytes| {
+        output.extend_from_slice(bytes)
+    })
+    .unwrap();
     assert_eq!(end, StepEnd::Exited(3));
     assert_eq!(output, b"out\nerr\nno newline");
     drop(connection);
@@ -255,12 +257,11 @@ fn everything_runs_on_one_connection() {
         .put(&other, &mut &content[..], &mut |_| {})
         .unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Host);
-    let script = "seq 1 300000";
     let mut bytes = 0;
-    let request = StepRequest { script, ..STEP };
-    let end = connection
-        .run_step(&request, &mut |more| bytes += more.len())
-        .unwrap();
+    let end = run_step(connection.as_mut(), &step("seq 1 300000"), &mut |more| {
+        bytes += more.len()
+    })
+    .unwrap();
     assert_eq!((end, bytes), (StepEnd::Exited(0), 1_988_895));
     drop(connection);
     let log = server.stop();
@@ -286,13 +287,8 @@ fn an_interrupted_step_is_lost_here_and_goes_on_there() {
     let script = format!("echo begun; read -r _ <'{}'; echo ended", fifo.display());
     let mut connection = server.connect(&server.host()).unwrap();
     let interrupt = connection.interrupter();
-    let request = StepRequest {
-        script: &script,
-        ..STEP
-    };
-    let error = connection
-        .run_step(&request, &mut |_| interrupt())
-        .unwrap_err();
+    let request = step(&script);
+    let error = run_step(connection.as_mut(), &request, &mut |_| interrupt()).unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Lost);
     assert_eq!(
         connection.query("true").unwrap_err().kind,
@@ -302,9 +298,10 @@ fn an_interrupted_step_is_lost_here_and_goes_on_there() {
     fs::write(&fifo, "go\n").unwrap();
     let mut output = Vec::new();
     let mut again = server.connect(&server.host()).unwrap();
-    let end = again
-        .run_step(&request, &mut |bytes| output.extend_from_slice(bytes))
-        .unwrap();
+    let end = run_step(again.as_mut(), &request, &mut |bytes| {
+        output.extend_from_slice(bytes)
+    })
+    .unwrap();
     assert_eq!(
         (end, output),
         (StepEnd::Exited(0), b"begun\nended\n".to_vec())

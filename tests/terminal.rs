@@ -110,7 +110,13 @@ fn busy_run() -> Vec<Event> {
             15_500,
             output("router", 4, &format!("{}\n", "長い行 ".repeat(60))),
         ),
-        (65_000, Fact::CancelRequested { times: 1 }),
+        (
+            65_000,
+            Fact::CancelRequested {
+                times: 1,
+                by: "Ctrl-C".into(),
+            },
+        ),
     ]);
     facts.into_iter().map(|(ms, fact)| at(ms, fact)).collect()
 }
@@ -254,8 +260,20 @@ fn plain_lines_are_complete_and_tell_where_they_come_from() {
                 error: "the host key changed:\nwas SHA256:a\nis SHA256:b".to_owned(),
             },
         ),
-        (64_004, Fact::CancelRequested { times: 1 }),
-        (64_005, Fact::CancelRequested { times: 2 }),
+        (
+            64_004,
+            Fact::CancelRequested {
+                times: 1,
+                by: "Ctrl-C".into(),
+            },
+        ),
+        (
+            64_005,
+            Fact::CancelRequested {
+                times: 2,
+                by: "Ctrl-C".into(),
+            },
+        ),
         (
             64_006,
             Fact::RunFinished {

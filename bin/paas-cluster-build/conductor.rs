@@ -61,6 +61,7 @@ impl<'a> Conductor<'a> {
         let limits = Limits {
             forks: usize::from(forks),
             keep_scripts,
+            ..Limits::default()
         };
         let transport = Arc::new(SshTransport::new());
         Ok(Conductor {
@@ -176,17 +177,18 @@ impl<'a> Conductor<'a> {
             return std::future::pending().await;
         };
         loop {
-            let raises = tokio::select! {
-                _ = tokio::signal::ctrl_c() => 1,
-                // A service manager asks once: nothing new is started, nothing is followed on.
-                _ = terminate.recv() => 2,
+            let (raises, by) = tokio::select! {
+                _ = tokio::signal::ctrl_c() => (1, "Ctrl-C"),
+                // A service manager asks once: what runs is ended in order.
+                _ = terminate.recv() => (2, "SIGTERM"),
             };
             for _ in 0..raises {
                 let times = self.cancel.raise();
-                if times > 2 {
+                if times > 3 {
                     std::process::exit(130);
                 }
-                sink.send(Fact::CancelRequested { times }).await;
+                let by = by.to_owned();
+                sink.send(Fact::CancelRequested { times, by }).await;
             }
         }
     }

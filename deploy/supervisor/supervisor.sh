@@ -11,7 +11,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 # The request's blobs, set by take_text.
-receipt='' holder='' script=''
+receipt='' holder='' script='' by=''
 wrapper=${wrapper-}
 # A file that is coming in.
 part=''
@@ -69,6 +69,44 @@ at_work() {
 	grep -qaF -- "$2" "/proc/$number/cmdline" 2>/dev/null
 }
 
+# Makes the file $1 of standard input: whole or not at all.
+put_text() {
+	cat >"$1.$$" && mv "$1.$$" "$1"
+}
+
+# Only what can stand in a line, in a file's text and in JSON as it is.
+plain_words() {
+	printf '%s' "$1" | tr -c 'A-Za-z0-9 ._@:+-' '_'
+}
+
+# --- ending a step ----------------------------------------------------------------------------
+
+# Asks for the end of the step in $1, within $2 seconds after a TERM. Its wrapper looks for the file
+# once a second and does the rest; where the wrapper was killed, it's done here.
+end_step() {
+	if [ -e "$1/status" ]; then return 0; fi
+	if at_work "$1/pid" "$1/wrapper"; then
+		printf '%s cancelled %s\n' "$2" "$(plain_words "$by")" | put_text "$1/stop"
+		return 0
+	fi
+	if ! at_work "$1/step-pid" "$1/script"; then return 0; fi
+	read -r leader <"$1/step-pid"
+	printf 'cancelled %s\n' "$(plain_words "$by")" | put_text "$1/stopped"
+	kill -s TERM -- "-$leader" 2>/dev/null || return 0
+	left_s=$2
+	while [ "$left_s" -gt 0 ] && at_work "$1/step-pid" "$1/script"; do
+		left_s=$((left_s - 1))
+		say alive
+		sleep 1
+	done
+	kill -s KILL -- "-$leader" 2>/dev/null || return 0
+}
+
+# Lets no further step of the run in the folder $1 start here.
+close_run() {
+	plain_words "$by" | put_text "$1/cancelled"
+}
+
 # --- start ------------------------------------------------------------------------------------
 
 # Removes the script, which may hold secrets, of a step that nobody watches any more.
@@ -77,31 +115,65 @@ sweep() {
 	rm -f "$1/script"
 }
 
-# Takes the host's lock on descriptor 9, or tells who has it and ends.
-lock_host() {
+# Tries to take the host's lock on descriptor 9. Else the variable note has what its holder said of
+# itself, and left the folder of the holder's step; both may be empty for a moment.
+try_lock() {
+	note='' left=''
 	if ! why=$({ : >>"$base/lock"; } 2>&1); then fail "$why$(not_root)"; fi
 	exec 9<>"$base/lock"
 	code=0
 	why=$(flock -n -E 75 9 2>&1) || code=$?
+	if [ "$code" -ne 0 ] && [ "$code" -ne 75 ]; then fail "the lock can't be taken: $why"; fi
+	if [ -e "$base/holder" ]; then
+		{ read -r note && read -r left; } <"$base/holder" 2>/dev/null || left=''
+	fi
 	if [ "$code" -eq 75 ]; then
 		exec 9>&-
-		# The start that was sent twice: the first one holds the lock for this very step.
-		if [ -e "$dir/pid" ]; then follow 0; fi
-		say locked "$(head -n 1 "$base/holder" 2>/dev/null)"
-		exit 0
+		return 1
 	fi
-	if [ "$code" -ne 0 ]; then fail "the lock can't be taken: $why"; fi
 	# A holder's note without its lock: the wrapper was killed, or the power went. The step that it
 	# watched may live on without it, and then the host isn't free.
-	if ! [ -e "$base/holder" ]; then return 0; fi
-	{ read -r note && read -r left; } <"$base/holder" || left=
 	if [ -z "$left" ]; then return 0; fi
 	sweep "$left"
 	if at_work "$left/step-pid" "$left/script"; then
 		exec 9>&-
-		say locked "$note"
-		exit 0
+		return 1
 	fi
+}
+
+now() {
+	date +%s
+}
+
+# Takes the host's lock, or says who has it and ends. When it's taken, does as $1 says: refuse,
+# wait-SECONDS, or takeover, which ends the other's step.
+lock_host() {
+	said_so=no
+	until=0
+	case $1 in
+	wait-*) until=$(($(now) + ${1#wait-})) ;;
+	# For a step that doesn't die, and for a holder that isn't a step.
+	takeover) until=$(($(now) + grace + 30)) ;;
+	esac
+	while ! try_lock; do
+		# The start that was sent twice: the first one holds the lock for this very step.
+		if [ -e "$dir/pid" ]; then follow 0 own; fi
+		if [ "$(now)" -ge "$until" ]; then
+			say locked "$note"
+			exit 0
+		fi
+		if [ "$1" = takeover ] && [ -n "$left" ]; then
+			if [ "$said_so" = no ]; then say took "$note"; fi
+			said_so=yes
+			close_run "${left%/*}"
+			end_step "$left" "$grace"
+		elif [ "$said_so" = no ] && [ -n "$note" ]; then
+			say waiting "$note"
+			said_so=yes
+		fi
+		sleep 0.5
+		say alive
+	done
 }
 
 # Puts everything into place that the wrapper needs. One chain, because `set -e` sleeps in the
@@ -112,39 +184,63 @@ write_run() {
 		printf '%s' "$script" >"$dir/script" &&
 		printf '%s' "$wrapper" >"$dir/wrapper" &&
 		printf '%s' "$receipt" >"$dir/receipt" &&
+		printf '%s\n' "$holder" >"$dir/about" &&
 		this_boot >"$dir/boot-id" &&
 		: >"$dir/out" &&
+		: >"$dir/followed" &&
 		mkfifo "$dir/ready" &&
 		if [ "$keep" = yes ]; then : >"$dir/keep"; fi &&
 		printf '%s\n%s\n' "$holder" "$dir" >"$base/holder.new" &&
 		mv "$base/holder.new" "$base/holder"
 }
 
-# run RUN STEP yes|no SCRIPT-BYTES RECEIPT-BYTES HOLDER-BYTES (yes: the script stays)
+# Removes the oldest runs beyond the newest fifty; the receipts tell of what they did.
+prune_runs() {
+	# Names of runs hold no blanks or newlines: check_name has seen each.
+	# shellcheck disable=SC2012
+	ls -1t "$base/runs" | tail -n +51 | while read -r old; do
+		for one_step in "$base/runs/$old"/*/; do
+			one_step=${one_step%/}
+			if at_work "$one_step/pid" "$one_step/wrapper"; then continue 2; fi
+			if at_work "$one_step/step-pid" "$one_step/script"; then continue 2; fi
+		done
+		rm -rf "${base:?}/runs/$old"
+	done
+}
+
+# run RUN STEP KEEP ON-LOCK DEADLINE CAP GRACE SCRIPT RECEIPT HOLDER BY
 run_step() {
-	run=$1 step=$2 keep=$3
+	run=$1 step=$2 keep=$3 on_lock=$4 deadline=$5 cap=$6 grace=$7
 	# The whole request is read before anything is decided: the controller writes it in one go.
-	take_text script "$4"
-	take_text receipt "$5"
-	take_text holder "$6"
+	take_text script "$8"
+	take_text receipt "$9"
+	shift 9
+	take_text holder "$1"
+	take_text by "$2"
 	dir=$base/runs/$run/$step
 	need_program flock util-linux
 	need_program setsid util-linux
 	make_folder "$base" "$base/receipts" "$base/runs/$run"
 	# Whatever has a pid was started before. It is followed and never started again.
-	if [ -e "$dir/pid" ]; then follow 0; fi
-	lock_host
+	if [ -e "$dir/pid" ]; then follow 0 own; fi
+	lock_host "$on_lock"
 	if [ -e "$dir/pid" ]; then
 		exec 9>&-
-		follow 0
+		follow 0 own
 	fi
+	if [ -e "$base/runs/$run/cancelled" ]; then
+		say refused "$(cat "$base/runs/$run/cancelled")"
+		exit 0
+	fi
+	prune_runs
 	if ! why=$(write_run 2>&1); then
 		rm -rf "$dir" "$base/holder.new" "$base/holder"
 		fail "the step's files can't be written: $why"
 	fi
 	# The wrapper inherits the lock. It closes the pipe once its pid is on disk, or dies: `cat` waits
 	# for just that. It stays a child of this shell, which so learns of its end at once.
-	setsid sh "$dir/wrapper" "$base" "$run" "$step" </dev/null >"$dir/ready" 2>&1 &
+	setsid sh "$dir/wrapper" "$base" "$run" "$step" "$deadline" "$cap" "$grace" \
+		</dev/null >"$dir/ready" 2>&1 &
 	said=$(cat "$dir/ready")
 	rm -f "$dir/ready"
 	exec 9>&-
@@ -152,7 +248,7 @@ run_step() {
 		rm -f "$dir/script" "$base/holder"
 		fail "the step couldn't be started: $said"
 	fi
-	follow 0
+	follow 0 own
 }
 
 # --- follow -----------------------------------------------------------------------------------
@@ -162,29 +258,62 @@ run_step() {
 how_it_ended() {
 	alive=yes
 	at_work "$dir/pid" "$dir/wrapper" || alive=no
-	if [ -e "$dir/status" ]; then
+	if [ -e "$dir/status" ] && [ -e "$dir/stopped" ]; then
+		say stopped "$(cat "$dir/status") $(cat "$dir/stopped")"
+	elif [ -e "$dir/status" ]; then
 		say end "$(cat "$dir/status")"
 	elif [ "$(cat "$dir/boot-id" 2>/dev/null)" != "$(this_boot)" ]; then
-		say unknown 'the host rebooted while the step ran'
+		say unknown 'host rebooted while the step ran'
 	elif [ "$alive" = no ]; then
 		free=$(df -Pk "$base" | awk 'NR == 2 { print $4 }')
 		say unknown "what watched the step was killed, or couldn't write down how it ended ($free KiB are free in $base)"
 	fi
 }
 
-# Sends the output from byte $1 on, waits for more, and ends with how the step ended.
+# Ends this follower when its controller is gone, which closes the standard input. Without it the
+# follower would find out at its next word only, and look like somebody who watches.
+watch_input() {
+	exec 7<&0
+	{
+		cat <&7
+		kill "$$"
+	} >/dev/null 2>&1 8>&- &
+	input_watcher=$!
+	exec 7<&-
+	trap 'kill "$input_watcher" 2>/dev/null || :' EXIT
+}
+
+# Sends the output from byte $1 on, waits for more, and ends with how the step ended. As `own` it
+# counts as the step's controller, as `watch` it only looks on.
 follow() {
 	offset=$1
+	if [ "$2" = own ] && [ -e "$dir/followed" ]; then
+		exec 8<"$dir/followed"
+		flock -s 8
+	fi
+	watch_input
 	while :; do
 		ended=$(how_it_ended)
 		# Looked at after the end: so nothing that the step wrote can be missed.
 		size=$(wc -c <"$dir/out")
+		from=$size to=0
+		if [ -e "$dir/dropped" ]; then read -r from to <"$dir/dropped"; fi
+		if [ "$offset" -ge "$from" ] && [ "$offset" -lt "$to" ]; then
+			say dropped "$((to - offset))"
+			offset=$to
+		fi
 		more=$((size - offset))
+		if [ "$offset" -lt "$from" ] && [ "$((offset + more))" -gt "$from" ]; then
+			more=$((from - offset))
+		fi
+		# In pieces, so that what is dropped meanwhile is noticed.
+		if [ "$more" -gt 1048576 ]; then more=1048576; fi
 		if [ "$more" -gt 0 ]; then
 			say data "$more"
 			tail -c "+$((offset + 1))" "$dir/out" 2>/dev/null | head -c "$more"
-			offset=$size
+			offset=$((offset + more))
 		fi
+		if [ "$offset" -lt "$size" ]; then continue; fi
 		if [ -n "$ended" ]; then
 			sweep "$dir"
 			printf '%s\n' "$ended"
@@ -195,23 +324,53 @@ follow() {
 			sleep 0.1
 		else
 			# Sleeps until the first new byte or the wrapper's end. Tells every half minute that
-			# it's there; that also ends a follower whose controller has gone.
+			# it's there.
 			read -r number <"$dir/pid"
 			timeout 30 tail -c "+$((offset + 1))" -f -s 0.1 --pid="$number" "$dir/out" \
-				2>/dev/null | head -c 1 >/dev/null
+				2>/dev/null 8>&- | head -c 1 >/dev/null 8>&-
 			say alive
 		fi
 	done
 }
 
-# follow RUN STEP OFFSET
-follow_again() {
+# Ends with `unknown` where the step was never started.
+need_step() {
 	dir=$base/runs/$1/$2
 	if ! [ -e "$dir/pid" ]; then
 		say unknown 'the host knows nothing of this step: it was never started there'
 		exit 0
 	fi
-	follow "$3"
+}
+
+# follow RUN STEP OFFSET own|watch
+follow_again() {
+	need_step "$1" "$2"
+	follow "$3" "$4"
+}
+
+# stop RUN STEP OFFSET GRACE BY: ends the step and follows it to its end.
+stop_step() {
+	take_text by "$5"
+	need_step "$1" "$2"
+	end_step "$dir" "$4"
+	follow "$3" watch
+}
+
+# cancel RUN GRACE BY: ends what runs of the run, and lets nothing more of it start.
+cancel_run() {
+	take_text by "$3"
+	make_folder "$base/runs/$1"
+	if ! why=$(close_run "$base/runs/$1" 2>&1); then fail "$why"; fi
+	ended=0
+	for dir in "$base/runs/$1"/*/; do
+		dir=${dir%/}
+		if ! [ -e "$dir/pid" ] || [ -e "$dir/status" ]; then continue; fi
+		if at_work "$dir/pid" "$dir/wrapper" || at_work "$dir/step-pid" "$dir/script"; then
+			ended=$((ended + 1))
+			end_step "$dir" "$2"
+		fi
+	done
+	say cancelled "$ended"
 }
 
 # --- put --------------------------------------------------------------------------------------
@@ -266,24 +425,31 @@ sh_from_pipe() {
 main() {
 	# What was said before may have ended without a newline.
 	printf '\n'
-	IFS=' ' read -r verb base one two three four five six || fail 'no request came'
+	IFS=' ' read -r verb base words || fail 'no request came'
 	case $base in
 	/*) ;;
 	*) fail "not an absolute path: $base" ;;
 	esac
 	cd /
+	# The words of a request hold no blanks and no patterns: the controller makes them.
+	set -f
+	# shellcheck disable=SC2086
+	set -- $words
+	set +f
 	case $verb in
-	run | follow)
-		check_name "$one"
-		check_name "$two"
+	run | follow | stop)
+		check_name "$1"
+		check_name "$2"
 		;;
-	put) check_name "$one" ;;
+	put | cancel) check_name "$1" ;;
 	esac
 	case $verb in
-	run) run_step "$one" "$two" "$three" "$four" "$five" "$six" ;;
-	follow) follow_again "$one" "$two" "$three" ;;
-	put) put "$one" "$two" ;;
-	query) query "$one" "$two" ;;
+	run) run_step "$@" ;;
+	follow) follow_again "$@" ;;
+	stop) stop_step "$@" ;;
+	cancel) cancel_run "$@" ;;
+	put) put "$@" ;;
+	query) query "$@" ;;
 	*) fail "an unknown request: $verb" ;;
 	esac
 }

@@ -5,6 +5,8 @@
 
 mod cancel;
 mod events;
+mod follow;
+mod holder;
 mod output;
 mod session;
 mod stage;
@@ -12,6 +14,7 @@ mod stage;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use cancel::Cancel;
 pub use events::{EventReceiver, EventSink, event_channel};
@@ -20,16 +23,43 @@ use session::Session;
 
 use crate::event::{Fact, PlannedStep, StepResult};
 use crate::model::{Host, Sudo};
-use crate::plan::{Decision, Mode, Plan, RunIdentity, StepId};
-use crate::transport::{Transport, TransportErrorKind};
+use crate::plan::{Decision, Plan, RunIdentity, StepId};
+use crate::transport::{OnLock, Transport, TransportErrorKind};
 
-/// How much is done at once, and what is left on the hosts.
+/// How much is done at once, how long things may take, and what is left on the hosts.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// How many hosts are worked on at once.
     pub forks: usize,
     /// Whether scripts stay on the hosts after their steps.
     pub keep_scripts: bool,
+    /// What a step does when another run's step has its host.
+    pub on_lock: OnLock,
+    /// For how long a lost connection is tried again.
+    pub reconnect: Duration,
+    /// When a step is ended by its host; never without.
+    pub step_deadline: Option<Duration>,
+    /// After how much silence of a step a warning is given; again whenever that has doubled.
+    pub silence: Duration,
+    /// How long a step that is ended may take to end by itself.
+    pub grace: Duration,
+    /// How many bytes of a step's output its host keeps.
+    pub output_cap: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            forks: 50,
+            keep_scripts: false,
+            on_lock: OnLock::Refuse,
+            reconnect: Duration::from_secs(5 * 60),
+            step_deadline: None,
+            silence: Duration::from_secs(5 * 60),
+            grace: Duration::from_secs(10),
+            output_cap: 64 * 1024 * 1024,
+        }
+    }
 }
 
 /// Runs plans over connections that it keeps: one for each host, for as long as it lives.
@@ -136,7 +166,7 @@ impl Engine {
             if stop.is_none() && cancel.level() > 0 {
                 stop = Some("the run was cancelled".to_owned());
             }
-            stop = stage::run(self, stage, run, stop, cancel, events, &mut outcome).await;
+            stop = stage::run(self, plan, stage, run, stop, cancel, events, &mut outcome).await;
         }
         outcome.cancelled = cancel.level() > 0;
         events
@@ -176,9 +206,4 @@ fn started(plan: &Plan, run: &RunIdentity) -> Fact {
 /// Tells whether a step is to be run at all.
 fn is_runnable(decision: &Decision) -> bool {
     matches!(decision, Decision::Run(_))
-}
-
-/// Tells whether a step's output is for a program rather than for the operator.
-fn is_query(mode: Mode) -> bool {
-    mode == Mode::Query
 }

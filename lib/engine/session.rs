@@ -1,21 +1,23 @@
-//! One host's connection, opened when it's first needed and kept; one thing at a time on it.
+//! One host's connection, opened when it's first needed, kept, and opened again when it's lost; one
+//! thing at a time on it.
 
 use std::fs::File;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::events::EventSink;
-use super::output::TextFilter;
-use super::{Answer, Limits, Unreachable, is_query};
+use super::follow::Supervised;
+use super::{Answer, Cancel, Limits, Unreachable, holder};
 use crate::event::{Fact, StepResult};
 use crate::model::{Host, Sudo};
-use crate::plan::{RunIdentity, Step};
-use crate::transport::{
-    Connection, StepEnd, StepRequest, Transport, TransportError, TransportErrorKind,
-};
+use crate::plan::{Mode, RunIdentity, Step};
+use crate::transport::{Connection, Transport, TransportError, TransportErrorKind};
 
 /// Ends whatever a connection is blocked in.
 type Interrupter = Box<dyn Fn() + Send + Sync>;
+
+/// The longest pause between two tries to connect again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A host and the connection to it.
 pub(super) struct Session {
@@ -38,6 +40,22 @@ pub(super) enum Turn {
     Ended(StepResult, Option<Answer>),
     /// The host can't be worked on, so it wasn't started.
     Unreachable(Unreachable),
+    /// The operator ended the run before it was started.
+    Cancelled,
+}
+
+/// What a session needs to know of the run that it works for.
+#[derive(Clone)]
+pub(super) struct Course {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) sudo: Sudo,
+    pub(super) limits: Limits,
+    pub(super) run: RunIdentity,
+    /// The plan's cluster and operation, as the host shall know them.
+    pub(super) cluster: String,
+    pub(super) operation: String,
+    pub(super) cancel: Cancel,
+    pub(super) events: EventSink,
 }
 
 impl Session {
@@ -61,24 +79,37 @@ impl Session {
     }
 
     /// Runs one step; blocks until it ended.
-    pub(super) fn run(
-        &self,
-        step: &Step,
-        transport: &dyn Transport,
-        sudo: &Sudo,
-        limits: &Limits,
-        run: &RunIdentity,
-        events: &EventSink,
-    ) -> Turn {
+    pub(super) fn run(&self, step: &Step, course: &Course) -> Turn {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match self.connect(&mut link, transport, sudo, events) {
-            Ok(connection) => connection,
-            Err(unreachable) => return Turn::Unreachable(unreachable),
-        };
+        if let Link::Closed = *link {
+            let host = self.host.address;
+            course.events.send_blocking(Fact::HostConnecting { host });
+            *link = match self.open(course) {
+                Ok(connection) => {
+                    course.events.send_blocking(Fact::HostConnected { host });
+                    Link::Open(connection)
+                }
+                Err(error) => Link::Failed(error.into()),
+            };
+        }
+        if let Link::Failed(unreachable) = &*link {
+            return Turn::Unreachable(unreachable.clone());
+        }
+        // After the interrupter is in place: a wish that comes from now on ends what blocks below.
+        if course.cancel.level() >= 2 {
+            return Turn::Cancelled;
+        }
         let id = step.id.clone();
-        events.send_blocking(Fact::StepStarted { id: id.clone() });
+        course
+            .events
+            .send_blocking(Fact::StepStarted { id: id.clone() });
         let start = Instant::now();
-        let (result, answer) = match carry_out(connection, step, limits, run, events) {
+        let mut line = Line {
+            session: self,
+            link: &mut link,
+            course,
+        };
+        let (result, answer) = match carry_out(&mut line, step) {
             Ok(ended) => ended,
             Err(error) => {
                 if error.kind == TransportErrorKind::Lost {
@@ -87,163 +118,188 @@ impl Session {
                 (StepResult::Unknown { why: error.message }, None)
             }
         };
-        let took_ms = start.elapsed().as_millis() as u64;
-        events.send_blocking(Fact::StepFinished {
+        course.events.send_blocking(Fact::StepFinished {
             id,
             result: result.clone(),
-            took_ms,
+            took_ms: start.elapsed().as_millis() as u64,
         });
         Turn::Ended(result, answer)
     }
 
-    fn connect<'a>(
-        &self,
-        link: &'a mut Link,
-        transport: &dyn Transport,
-        sudo: &Sudo,
-        events: &EventSink,
-    ) -> Result<&'a mut dyn Connection, Unreachable> {
-        if let Link::Closed = link {
-            let host = self.host.address;
-            events.send_blocking(Fact::HostConnecting { host });
-            *link = match transport.connect(&self.host, sudo) {
-                Ok(connection) => {
-                    events.send_blocking(Fact::HostConnected { host });
-                    *self
-                        .interrupter
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner) = Some(connection.interrupter());
-                    Link::Open(connection)
-                }
-                Err(TransportError { kind, message }) => Link::Failed(Unreachable {
-                    kind,
-                    error: message,
-                }),
-            };
-        }
-        match link {
-            Link::Open(connection) => Ok(connection.as_mut()),
-            Link::Failed(unreachable) => Err(unreachable.clone()),
-            Link::Closed => unreachable!("a closed link was just opened or failed"),
+    fn open(&self, course: &Course) -> Result<Box<dyn Connection>, TransportError> {
+        let connection = course.transport.connect(&self.host, &course.sudo)?;
+        *self
+            .interrupter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(connection.interrupter());
+        Ok(connection)
+    }
+}
+
+impl From<TransportError> for Unreachable {
+    fn from(TransportError { kind, message }: TransportError) -> Unreachable {
+        Unreachable {
+            kind,
+            error: message,
         }
     }
+}
+
+/// A session's connection while a step uses it.
+pub(super) struct Line<'a> {
+    session: &'a Session,
+    link: &'a mut Link,
+    pub(super) course: &'a Course,
+}
+
+impl Line<'_> {
+    /// Returns the connection, which stands unless it was just found lost.
+    pub(super) fn connection(&mut self) -> Result<&mut dyn Connection, TransportError> {
+        match self.link {
+            Link::Open(connection) => Ok(connection.as_mut()),
+            _ => Err(TransportError {
+                kind: TransportErrorKind::Lost,
+                message: "the connection was lost".to_owned(),
+            }),
+        }
+    }
+
+    /// Connects again after a loss, in growing pauses with jitter, for as long as `time` allows.
+    /// A stronger wish of the operator's than `level` ends it.
+    pub(super) fn reconnect(
+        &mut self,
+        lost: &TransportError,
+        time: Duration,
+        level: u32,
+    ) -> Result<(), TransportError> {
+        let (host, events) = (self.session.host.address, &self.course.events);
+        *self.link = Link::Closed;
+        events.send_blocking(Fact::ConnectionLost {
+            host,
+            error: lost.message.clone(),
+        });
+        events.send_blocking(Fact::HostConnecting { host });
+        let until = Instant::now() + time;
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let error = match self.session.open(self.course) {
+                Ok(connection) => {
+                    *self.link = Link::Open(connection);
+                    events.send_blocking(Fact::HostConnected { host });
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let pausing = jitter(pause).min(until.saturating_duration_since(Instant::now()));
+            let hopeless = matches!(
+                error.kind,
+                TransportErrorKind::HostKey | TransportErrorKind::LocalSetup
+            );
+            if hopeless
+                || pausing.is_zero()
+                || self.course.cancel.reached_within(level + 1, pausing)
+            {
+                let kind = error.kind.name().to_owned();
+                events.send_blocking(Fact::HostUnreachable {
+                    host,
+                    kind,
+                    error: error.message.clone(),
+                });
+                *self.link = Link::Failed(error.clone().into());
+                return Err(error);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Between half of a pause and the whole, so that a thousand hosts don't come back at once.
+fn jitter(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without random numbers all wait alike, which is slower and does no harm.
+    let share = match getrandom::fill(&mut byte) {
+        Ok(()) => f64::from(byte[0]) / 255.0,
+        Err(_) => 1.0,
+    };
+    pause.mul_f64(0.5 + share / 2.0)
 }
 
 /// Pushes what the step needs, runs it and follows it.
 fn carry_out(
-    connection: &mut dyn Connection,
+    line: &mut Line<'_>,
     step: &Step,
-    limits: &Limits,
-    run: &RunIdentity,
-    events: &EventSink,
 ) -> Result<(StepResult, Option<Answer>), TransportError> {
-    if is_query(step.mode) {
-        let output = connection.query(&step.script)?;
-        let text = String::from_utf8_lossy(&output.output).into_owned();
-        let answer = Answer {
-            text,
-            status: output.status,
-            at: jiff::Timestamp::now(),
-        };
-        return Ok((result_of(output.status), Some(answer)));
-    }
-    for upload in &step.uploads {
-        let mut file = File::open(&upload.path).map_err(|error| TransportError {
-            kind: TransportErrorKind::LocalSetup,
-            message: format!("{} can't be read: {error}", upload.path.display()),
-        })?;
-        let mut last_told = 0;
-        connection.put(upload, &mut file, &mut |sent| {
-            // A few lines for a large file, none for a small one.
-            if sent - last_told >= 8 * 1024 * 1024 {
-                last_told = sent;
-                let id = step.id.clone();
-                events.send_blocking(Fact::UploadProgress {
-                    id,
-                    sent,
-                    total: upload.bytes,
-                });
-            }
-        })?;
-    }
-    let holder = holder_line(step, run);
-    let request = StepRequest {
-        run: &run.id,
-        step: &step.id.step,
-        script: &step.script,
-        receipt: &step.receipt,
-        holder: &holder,
-        keep_script: limits.keep_scripts,
-    };
-    let mut filter = TextFilter::new(&step.redact);
-    let tell = |text: Option<String>| {
-        if let Some(text) = text {
-            events.send_blocking(Fact::StepOutput {
-                id: step.id.clone(),
+    match &step.mode {
+        Mode::Query => {
+            let output = line.connection()?.query(&step.script)?;
+            let text = String::from_utf8_lossy(&output.output).into_owned();
+            let answer = Answer {
                 text,
-            });
+                status: output.status,
+                at: jiff::Timestamp::now(),
+            };
+            Ok((StepResult::of_status(output.status), Some(answer)))
         }
-    };
-    let end = connection.run_step(&request, &mut |bytes| tell(filter.push(bytes)));
-    tell(filter.finish());
-    let result = match end? {
-        StepEnd::Exited(status) => result_of(status),
-        StepEnd::Locked(holder) => StepResult::Locked {
-            holder: describe_holder(&holder),
-        },
-        StepEnd::Unknown(why) => StepResult::Unknown { why },
-    };
-    Ok((result, None))
-}
-
-fn result_of(status: i32) -> StepResult {
-    if status == 0 {
-        StepResult::Succeeded
-    } else {
-        StepResult::Failed { status }
+        Mode::CancelRun { run } => {
+            let by = holder::by(&line.course.run);
+            let grace = line.course.limits.grace;
+            let ended = line.connection()?.cancel_run(run, &by, grace)?;
+            let answer = Answer {
+                text: ended.to_string(),
+                status: 0,
+                at: jiff::Timestamp::now(),
+            };
+            Ok((StepResult::Succeeded, Some(answer)))
+        }
+        Mode::Supervised => {
+            push_files(line, step)?;
+            Ok((Supervised::start(line, step).to_the_end(), None))
+        }
+        Mode::Follow { run, watch } => {
+            line.course.events.send_blocking(Fact::StepJoined {
+                id: step.id.clone(),
+                started_by: run.clone(),
+            });
+            let supervised = Supervised::join(line, step, run, *watch);
+            Ok((supervised.to_the_end(), None))
+        }
     }
 }
 
-/// What others are told while this step holds its host's lock.
-fn holder_line(step: &Step, run: &RunIdentity) -> String {
-    serde_json::json!({
-        "operator": run.operator,
-        "workstation": run.workstation,
-        "run": run.id,
-        "step": step.id.step,
-        "since": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    })
-    .to_string()
-}
-
-/// Puts another run's holder line into words; a line that isn't one of ours is shown as it is.
-fn describe_holder(line: &str) -> String {
-    if line.trim().is_empty() {
-        return "another program holds the lock of the host and left no name".to_owned();
+/// Pushes the step's files; a lost connection is made anew, since what has arrived is kept.
+fn push_files(line: &mut Line<'_>, step: &Step) -> Result<(), TransportError> {
+    for upload in &step.uploads {
+        loop {
+            let mut file = File::open(&upload.path).map_err(|error| TransportError {
+                kind: TransportErrorKind::LocalSetup,
+                message: format!("{} can't be read: {error}", upload.path.display()),
+            })?;
+            let mut last_told = 0;
+            let events = line.course.events.clone();
+            let pushed = line.connection()?.put(upload, &mut file, &mut |sent| {
+                // A few lines for a large file, none for a small one.
+                if sent >= last_told + 8 * 1024 * 1024 {
+                    last_told = sent;
+                    let id = step.id.clone();
+                    events.send_blocking(Fact::UploadProgress {
+                        id,
+                        sent,
+                        total: upload.bytes,
+                    });
+                }
+            });
+            match pushed {
+                Ok(()) => break,
+                Err(error) if error.kind == TransportErrorKind::Lost => {
+                    let level = line.course.cancel.level();
+                    if level >= 2 {
+                        return Err(error);
+                    }
+                    line.reconnect(&error, line.course.limits.reconnect, level)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
-    let Ok(holder) = serde_json::from_str::<serde_json::Value>(line) else {
-        return TextFilter::new(&[])
-            .push(format!("{line}\n").as_bytes())
-            .unwrap_or_default();
-    };
-    let field = |name| {
-        holder
-            .get(name)
-            .and_then(|v| v.as_str())
-            .unwrap_or("?")
-            .to_owned()
-    };
-    let words = format!(
-        "{} at {} runs {} there (run {}) since {}",
-        field("operator"),
-        field("workstation"),
-        field("step"),
-        field("run"),
-        field("since")
-    );
-    TextFilter::new(&[])
-        .push(format!("{words}\n").as_bytes())
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    Ok(())
 }

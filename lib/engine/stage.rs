@@ -1,21 +1,21 @@
 //! One stage: its steps at once, under `--forks`, `max_in_flight`, `canaries` and `max_failures`.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
 use tokio::task::JoinSet;
 
 use super::events::EventSink;
-use super::session::Turn;
+use super::session::{Course, Turn};
 use super::{Cancel, Engine, Outcome, is_runnable};
 use crate::event::{Fact, StepResult};
-use crate::plan::{Decision, RunIdentity, Stage, Step, StepId};
+use crate::plan::{Decision, Plan, RunIdentity, Stage, Step, StepId};
 
 /// Runs a stage and returns why no later stage may start, if so.
 ///
 /// `stop` says why this one may not start either: its steps are then named as not started.
 pub(super) async fn run(
     engine: &Engine,
+    plan: &Plan,
     stage: &Stage,
     run: &RunIdentity,
     stop: Option<String>,
@@ -25,6 +25,7 @@ pub(super) async fn run(
 ) -> Option<String> {
     let mut work = Work {
         engine,
+        plan,
         stage,
         run,
         cancel,
@@ -86,6 +87,7 @@ pub(super) async fn run(
 /// A stage at work.
 struct Work<'a> {
     engine: &'a Engine,
+    plan: &'a Plan,
     stage: &'a Stage,
     run: &'a RunIdentity,
     cancel: &'a Cancel,
@@ -119,7 +121,7 @@ impl Work<'_> {
                     None => break,
                 },
                 () = self.cancel.reached(2) => {
-                    self.leave(&mut running).await;
+                    self.hurry(&mut running).await;
                     break;
                 }
             }
@@ -134,12 +136,19 @@ impl Work<'_> {
 
     fn spawn(&self, step: &Step, running: &mut JoinSet<(StepId, Turn)>) {
         let session = self.engine.session(step.id.host);
-        let transport = self.engine.transport.clone();
-        let sudo = self.engine.sudo.clone();
-        let limits = self.engine.limits.clone();
-        let (step, run, events) = (step.clone(), self.run.clone(), self.events.clone());
+        let course = Course {
+            transport: self.engine.transport.clone(),
+            sudo: self.engine.sudo.clone(),
+            limits: self.engine.limits.clone(),
+            run: self.run.clone(),
+            cluster: self.plan.cluster.clone(),
+            operation: self.plan.operation.clone(),
+            cancel: self.cancel.clone(),
+            events: self.events.clone(),
+        };
+        let step = step.clone();
         running.spawn_blocking(move || {
-            let turn = session.run(&step, transport.as_ref(), &sudo, &limits, &run, &events);
+            let turn = session.run(&step, &course);
             (step.id, turn)
         });
     }
@@ -154,6 +163,11 @@ impl Work<'_> {
                     self.outcome.outputs.insert(id.clone(), answer);
                 }
                 self.outcome.results.insert(id, result);
+            }
+            Turn::Cancelled => {
+                self.outcome.not_started += 1;
+                let reason = "the run was cancelled".to_owned();
+                self.events.send(Fact::StepNotStarted { id, reason }).await;
             }
             Turn::Unreachable(unreachable) => {
                 self.failures += 1;
@@ -189,16 +203,29 @@ impl Work<'_> {
         })
     }
 
-    /// Stops following the running steps; they go on on their hosts.
-    async fn leave(&mut self, running: &mut JoinSet<(StepId, Turn)>) {
-        let hosts: Vec<IpAddr> = self.stage.steps.iter().map(|step| step.id.host).collect();
-        for host in hosts {
-            self.engine.session(host).interrupt();
-        }
-        while let Some(ended) = running.join_next().await {
-            if let Ok((id, turn)) = ended {
-                self.note(id, turn).await;
+    /// Wakes the sessions of the running steps at each further wish of the operator's: they see
+    /// its strength, and end their steps or leave them alone.
+    async fn hurry(&mut self, running: &mut JoinSet<(StepId, Turn)>) {
+        let mut level = self.cancel.level();
+        self.interrupt();
+        loop {
+            tokio::select! {
+                ended = running.join_next() => match ended {
+                    Some(Ok((id, turn))) => self.note(id, turn).await,
+                    Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                    None => return,
+                },
+                () = self.cancel.reached(level + 1) => {
+                    level += 1;
+                    self.interrupt();
+                }
             }
+        }
+    }
+
+    fn interrupt(&self) {
+        for step in &self.stage.steps {
+            self.engine.session(step.id.host).interrupt();
         }
     }
 

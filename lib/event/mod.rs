@@ -58,6 +58,13 @@ pub enum Fact {
         /// What happened and what to try.
         error: String,
     },
+    /// The connection to a host was lost while a step ran there; it will be tried again.
+    ConnectionLost {
+        /// Which.
+        host: IpAddr,
+        /// What happened.
+        error: String,
+    },
     /// The first step of a stage is about to start.
     StageStarted {
         /// Which.
@@ -83,6 +90,46 @@ pub enum Fact {
         /// Which.
         #[serde(flatten)]
         id: StepId,
+    },
+    /// The step was started by an earlier run and is followed instead of being started again.
+    StepJoined {
+        /// Which.
+        #[serde(flatten)]
+        id: StepId,
+        /// The run that started it.
+        started_by: String,
+    },
+    /// Another run's step has the host; this one waits for its end.
+    StepWaiting {
+        /// Which.
+        #[serde(flatten)]
+        id: StepId,
+        /// Who holds the host, since when, for which run and step.
+        holder: String,
+    },
+    /// Another run's step is being ended for this one, because the operator said so.
+    StepTookOver {
+        /// Which.
+        #[serde(flatten)]
+        id: StepId,
+        /// Whose step that was.
+        holder: String,
+    },
+    /// A step has printed nothing for a while.
+    StepSilent {
+        /// Which.
+        #[serde(flatten)]
+        id: StepId,
+        /// For how many seconds.
+        seconds: u64,
+    },
+    /// The host didn't keep a part of what a step printed: it's more than it may take up there.
+    OutputDropped {
+        /// Which.
+        #[serde(flatten)]
+        id: StepId,
+        /// How many bytes are missing at this place.
+        bytes: u64,
     },
     /// A file is being pushed to the host for a step.
     UploadProgress {
@@ -121,10 +168,17 @@ pub enum Fact {
         /// Why: an earlier stage failed, its host is unreachable, too many failures, cancelled.
         reason: String,
     },
-    /// The operator asked for the run to end.
+    /// Somebody asked for the run to end.
     CancelRequested {
-        /// How often so far: 1 lets running steps end, 2 ends them.
+        /// How often so far: 1 lets running steps end, 2 ends them, 3 leaves them alone.
         times: u32,
+        /// Who or what asked, in words: `Ctrl-C`, `SIGTERM`, `the run's deadline`.
+        by: String,
+    },
+    /// More steps were found, of a run that is being followed.
+    StepsFound {
+        /// Them; each in a stage that isn't finished.
+        steps: Vec<PlannedStep>,
     },
     /// The run is over.
     RunFinished {
@@ -173,6 +227,24 @@ pub enum StepResult {
         /// Who holds it, since when, for which run and step.
         holder: String,
     },
-    /// It was ended because the operator asked.
-    Cancelled,
+    /// It was ended, or not let start, because somebody asked.
+    Cancelled {
+        /// Who asked, as its host recorded it.
+        by: String,
+    },
+    /// Its host ended it: it had run for as long as it may, or printed more than there is room for.
+    Stopped {
+        /// Why.
+        why: String,
+    },
+}
+
+impl StepResult {
+    /// Judges an exit status.
+    pub fn of_status(status: i32) -> StepResult {
+        match status {
+            0 => StepResult::Succeeded,
+            status => StepResult::Failed { status },
+        }
+    }
 }

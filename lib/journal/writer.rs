@@ -9,6 +9,7 @@ use super::folder::{FolderError, RunFolder, failed, make_private_file};
 use super::step_log::StepLog;
 use crate::event::{Event, Fact};
 use crate::plan::StepId;
+use crate::run_state::dropped_words;
 
 /// The journal of a run that is being written.
 ///
@@ -90,6 +91,12 @@ impl Journal {
                         .append(text)
                         .map_err(|e| broken(self.folder.step_log(id), e))?;
                     return self.append_output(event, id, text, kept);
+                }
+            }
+            Fact::OutputDropped { id, bytes } => {
+                if let Some(log) = self.logs.get_mut(id) {
+                    log.append(&format!("{}\n", dropped_words(*bytes)))
+                        .map_err(|e| broken(self.folder.step_log(id), e))?;
                 }
             }
             Fact::StepFinished { id, .. } => {

@@ -85,6 +85,7 @@ mod tests {
             workstation: "desk".into(),
         };
         let receipt = Receipt {
+            stopped: None,
             stamp: Stamp::new("nats", "deploy", SCRIPT, &values("10.0.0.1"), &run),
             status,
             started: 1,

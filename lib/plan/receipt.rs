@@ -20,8 +20,11 @@ pub struct Receipt {
     /// What was known before the step ran.
     #[serde(flatten)]
     pub stamp: Stamp,
-    /// The step's exit status.
+    /// The step's exit status; −1 until it's known.
     pub status: i32,
+    /// Why the step was ended, if it was: `cancelled WHO`, `deadline SECONDS`, `output BYTES`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped: Option<String>,
     /// When it started, in seconds since 1970 by the host's clock.
     pub started: i64,
     /// When it ended, likewise.

@@ -73,13 +73,25 @@ pub struct Step {
 }
 
 /// How a step runs on its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Read-only: run once over the connection, no lock, no receipt, nothing left behind.
     Query,
     /// Under the on-host supervisor: locked, detached, with a receipt.
     Supervised,
+    /// Not started: an earlier run's step is followed to its end.
+    Follow {
+        /// The run that started it.
+        run: String,
+        /// Whether that run has its own controller, and this one only looks on.
+        watch: bool,
+    },
+    /// Not a script: whatever runs of a run is ended on the host, and no more of it starts there.
+    CancelRun {
+        /// Which run.
+        run: String,
+    },
 }
 
 /// Whether a step runs.
@@ -125,6 +137,11 @@ pub enum Reason {
     Unhealthy {
         /// What the check said.
         why: String,
+    },
+    /// It runs at this moment, started by a run that nobody follows any more; it's joined.
+    StillRunning {
+        /// The run that started it.
+        run: String,
     },
     /// The host couldn't be asked (`--offline`, or it can't be reached).
     StateUnknown {

@@ -48,7 +48,10 @@ mod tests {
             time: jiff::Timestamp::UNIX_EPOCH,
             elapsed_ms: 0,
             run: "r1".to_owned(),
-            fact: Fact::CancelRequested { times },
+            fact: Fact::CancelRequested {
+                times,
+                by: "Ctrl-C".to_owned(),
+            },
         }
     }
 

@@ -28,13 +28,13 @@ impl Outcome {
             failed.any(|s| matches!(&s.phase, Phase::Finished { result, .. } if wanted(result)))
         };
         let given_up = ended_as(|phase| matches!(phase, Phase::NotStarted { .. }));
-        // Asked twice, running steps are no longer followed, so their ends aren't known.
-        let cancelled = result(|r| *r == StepResult::Cancelled)
+        // Asked thrice, running steps are left alone, so their ends aren't known.
+        let cancelled = result(|r| matches!(r, StepResult::Cancelled { .. }))
             || state.cancel_requests() > 1 && result(|r| matches!(r, StepResult::Unknown { .. }));
         if state.cancel_requests() > 0 && (given_up || cancelled || !state.is_over()) {
             Outcome::Cancelled
         } else if !state.is_over()
-            || result(|r| !matches!(r, StepResult::Locked { .. } | StepResult::Cancelled))
+            || result(|r| !matches!(r, StepResult::Locked { .. } | StepResult::Cancelled { .. }))
         {
             Outcome::Failed
         } else if result(|r| matches!(r, StepResult::Locked { .. })) {

@@ -81,6 +81,9 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
             format!("the last run of it failed with exit status {status}")
         }
         Reason::Unhealthy { why } => format!("unhealthy: {why}"),
+        Reason::StillRunning { run } => {
+            format!("it runs at this moment, started by run {run}: it's joined")
+        }
         Reason::StateUnknown { why } => format!("its state isn't known: {why}"),
     }
 }

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use super::illegal::{IllegalEvent, Obstacle, name, subject};
 use super::tail::Tail;
-use super::{HostState, Link, Phase, RunInfo, RunState, StagePhase, StageState, StepState, Upload};
+use super::{
+    HostState, Link, Note, Phase, RunInfo, RunState, StagePhase, StageState, StepState, Upload,
+};
 use crate::event::{Event, Fact, PlannedStep};
 use crate::plan::{Decision, StepId};
 
@@ -60,7 +62,8 @@ impl RunState {
             }
             Fact::HostConnecting { host } => self.connecting(*host),
             Fact::HostConnected { host } => self.connected(*host),
-            Fact::HostUnreachable { host, kind, error } => self.lost(*host, kind, error),
+            Fact::HostUnreachable { host, kind, error } => self.unreachable_now(*host, kind, error),
+            Fact::ConnectionLost { host, error } => self.lost(*host, error),
             Fact::StageStarted { stage } => self.open_stage_named(stage),
             Fact::StageFinished { stage, failed } => self.close_stage(stage, *failed),
             Fact::StepSkipped { id, reason } => self.skip(id, reason),
@@ -68,7 +71,21 @@ impl RunState {
             Fact::UploadProgress { id, sent, total } => self.upload(id, *sent, *total),
             Fact::StepOutput { id, text } => {
                 let step = self.running_step(id)?;
-                self.steps[step].tail.push(text);
+                let step = &mut self.steps[step];
+                step.tail.push(text);
+                // It speaks again, or what it waited for is over.
+                if matches!(step.note, Some(Note::Silent(_) | Note::Waiting(_))) {
+                    step.note = None;
+                }
+                Ok(())
+            }
+            Fact::StepJoined { id, started_by } => self.note(id, Note::Joined(started_by.clone())),
+            Fact::StepWaiting { id, holder } => self.note(id, Note::Waiting(holder.clone())),
+            Fact::StepTookOver { id, holder } => self.note(id, Note::TookOver(holder.clone())),
+            Fact::StepSilent { id, seconds } => self.note(id, Note::Silent(*seconds)),
+            Fact::OutputDropped { id, bytes } => {
+                let step = self.running_step(id)?;
+                self.steps[step].dropped += bytes;
                 Ok(())
             }
             Fact::StepFinished {
@@ -91,11 +108,12 @@ impl RunState {
                 };
                 Ok(())
             }
-            Fact::CancelRequested { times } => {
+            Fact::CancelRequested { times, .. } => {
                 agree("times", (*times).into(), u64::from(self.cancels) + 1)?;
                 self.cancels = *times;
                 Ok(())
             }
+            Fact::StepsFound { steps } => self.extend(steps),
             Fact::RunFinished {
                 succeeded,
                 skipped,
@@ -107,30 +125,58 @@ impl RunState {
 
     fn plan(&mut self, planned: &[PlannedStep]) -> Applied {
         let mut next = RunState::default();
-        for (i, step) in planned.iter().enumerate() {
-            if next.index.insert(step.id.clone(), i).is_some() {
+        next.announce(planned)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// A run that is followed shows its steps as they turn up.
+    fn extend(&mut self, found: &[PlannedStep]) -> Applied {
+        for step in found {
+            let stage = self.stages.iter().find(|s| s.name == step.stage);
+            if let Some(stage) = stage.filter(|s| s.phase == StagePhase::Finished) {
+                return Err(Obstacle::Stage(stage.phase));
+            }
+        }
+        let mut next = self.clone();
+        next.announce(found)?;
+        *self = next;
+        Ok(())
+    }
+
+    fn announce(&mut self, planned: &[PlannedStep]) -> Applied {
+        for step in planned {
+            let index = self.steps.len();
+            if self.index.insert(step.id.clone(), index).is_some() {
                 return Err(Obstacle::StepTwice);
             }
-            if !next.stages.iter().any(|s| s.name == step.stage) {
-                next.stages.push(StageState {
+            if !self.stages.iter().any(|s| s.name == step.stage) {
+                self.stages.push(StageState {
                     name: step.stage.clone(),
                     phase: StagePhase::Waiting,
                 });
             }
-            next.hosts.entry(step.id.host).or_insert(HostState {
+            self.hosts.entry(step.id.host).or_insert(HostState {
                 link: Link::Untried,
                 running: None,
             });
-            next.steps.push(StepState {
+            self.steps.push(StepState {
                 stage: step.stage.clone(),
                 id: step.id.clone(),
                 decision: step.decision.clone(),
                 phase: Phase::Planned,
                 upload: None,
                 tail: Tail::default(),
+                note: None,
+                dropped: 0,
             });
         }
-        *self = next;
+        Ok(())
+    }
+
+    fn note(&mut self, id: &StepId, note: Note) -> Applied {
+        let step = self.running_step(id)?;
+        self.steps[step].note = Some(note);
         Ok(())
     }
 
@@ -157,8 +203,20 @@ impl RunState {
         Ok(())
     }
 
-    /// A host may be lost while its step runs; the step's own end is told apart from that.
-    fn lost(&mut self, host: IpAddr, kind: &str, error: &str) -> Applied {
+    /// Only what stood can be lost, and only a running step makes it worth trying again.
+    fn lost(&mut self, host: IpAddr, error: &str) -> Applied {
+        let host = self.host_mut(host)?;
+        if !matches!(host.link, Link::Untried | Link::Connected) || host.running.is_none() {
+            return Err(Obstacle::Host(host.link.clone()));
+        }
+        host.link = Link::Lost {
+            error: error.to_owned(),
+        };
+        Ok(())
+    }
+
+    /// A host may be given up while its step runs; the step's own end is told apart from that.
+    fn unreachable_now(&mut self, host: IpAddr, kind: &str, error: &str) -> Applied {
         let host = self.host_mut(host)?;
         if matches!(host.link, Link::Unreachable { .. }) {
             return Err(Obstacle::Host(host.link.clone()));

@@ -87,6 +87,7 @@ impl fmt::Display for Obstacle {
                 Link::Untried => "no connection to the host was tried",
                 Link::Connecting => "the host is being connected to",
                 Link::Connected => "the host is connected",
+                Link::Lost { .. } => "the connection to the host is lost",
                 Link::Unreachable { .. } => "the host is unreachable",
             }),
             Obstacle::HostBusy(id) => write!(f, "the step {id} is running there"),
@@ -120,6 +121,13 @@ pub(super) fn name(fact: &Fact) -> &'static str {
         Fact::HostConnecting { .. } => "host_connecting",
         Fact::HostConnected { .. } => "host_connected",
         Fact::HostUnreachable { .. } => "host_unreachable",
+        Fact::ConnectionLost { .. } => "connection_lost",
+        Fact::StepJoined { .. } => "step_joined",
+        Fact::StepWaiting { .. } => "step_waiting",
+        Fact::StepTookOver { .. } => "step_took_over",
+        Fact::StepSilent { .. } => "step_silent",
+        Fact::OutputDropped { .. } => "output_dropped",
+        Fact::StepsFound { .. } => "steps_found",
         Fact::StageStarted { .. } => "stage_started",
         Fact::StageFinished { .. } => "stage_finished",
         Fact::StepSkipped { .. } => "step_skipped",
@@ -137,13 +145,22 @@ pub(super) fn name(fact: &Fact) -> &'static str {
 pub(super) fn subject(fact: &Fact) -> Option<String> {
     let host = |host: &IpAddr| Some(host.to_string());
     match fact {
-        Fact::RunStarted { .. } | Fact::CancelRequested { .. } | Fact::RunFinished { .. } => None,
+        Fact::RunStarted { .. }
+        | Fact::CancelRequested { .. }
+        | Fact::StepsFound { .. }
+        | Fact::RunFinished { .. } => None,
         Fact::HostConnecting { host: h }
+        | Fact::ConnectionLost { host: h, .. }
         | Fact::HostConnected { host: h }
         | Fact::HostUnreachable { host: h, .. } => host(h),
         Fact::StageStarted { stage } | Fact::StageFinished { stage, .. } => Some(stage.clone()),
         Fact::StepSkipped { id, .. }
         | Fact::StepStarted { id }
+        | Fact::StepJoined { id, .. }
+        | Fact::StepWaiting { id, .. }
+        | Fact::StepTookOver { id, .. }
+        | Fact::StepSilent { id, .. }
+        | Fact::OutputDropped { id, .. }
         | Fact::UploadProgress { id, .. }
         | Fact::StepOutput { id, .. }
         | Fact::StepFinished { id, .. }

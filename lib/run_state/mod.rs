@@ -15,9 +15,9 @@ use std::net::IpAddr;
 use crate::plan::StepId;
 
 pub use illegal::{IllegalEvent, Obstacle};
-pub use step::{Phase, StepState, Upload};
+pub use step::{Note, Phase, StepState, Upload};
 pub use tail::{TAIL_LINES, Tail};
-pub use words::{duration_words, result_words};
+pub use words::{cancel_words, dropped_words, duration_words, note_words, result_words};
 
 /// The state of one run, as far as its events tell.
 ///
@@ -100,7 +100,12 @@ pub enum Link {
     Connecting,
     /// It stands.
     Connected,
-    /// It failed or was lost.
+    /// It was lost while a step ran, and is being tried again.
+    Lost {
+        /// What happened.
+        error: String,
+    },
+    /// It failed or was lost for good.
     Unreachable {
         /// The kind: `refused`, `timeout`, `auth`, ….
         kind: String,

@@ -19,6 +19,23 @@ pub struct StepState {
     pub upload: Option<Upload>,
     /// The end of its output.
     pub tail: Tail,
+    /// What is special about it while it runs: whose step it waits for, how long it has been silent.
+    pub note: Option<Note>,
+    /// How many bytes of its output weren't kept by its host.
+    pub dropped: u64,
+}
+
+/// What is special about a step that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// An earlier run started it; which.
+    Joined(String),
+    /// It waits for another run's step; whose.
+    Waiting(String),
+    /// It ended another run's step; whose.
+    TookOver(String),
+    /// It has printed nothing for so many seconds.
+    Silent(u64),
 }
 
 /// How far a step is.

@@ -7,7 +7,10 @@ use owo_colors::OwoColorize;
 use super::text::printable;
 use crate::event::{Event, Fact, StepResult};
 use crate::plan::StepId;
-use crate::run_state::{Phase, RunState, StepState, duration_words, result_words};
+use crate::run_state::{
+    Link, Phase, RunState, StepState, cancel_words, dropped_words, duration_words, note_words,
+    result_words,
+};
 
 /// How many lines there are below the summary.
 const LINES: usize = 10;
@@ -69,10 +72,26 @@ impl Terminal {
                 result,
                 took_ms,
             } => self.step_finished(id, result, *took_ms),
-            Fact::CancelRequested { times: 1 } => self.note(
-                "cancelling: running steps may end, no more are started; once more ends them",
-            ),
-            Fact::CancelRequested { .. } => self.note("cancelling: running steps are ended"),
+            Fact::ConnectionLost { host, error } => {
+                let word = self.bad("connection lost");
+                let error = printable(error);
+                self.note(&format!("{word} {host}, trying again: {error}"));
+            }
+            Fact::StepJoined { id, .. }
+            | Fact::StepWaiting { id, .. }
+            | Fact::StepTookOver { id, .. }
+            | Fact::StepSilent { id, .. } => {
+                let note = self.state.step(id).and_then(|step| step.note.as_ref());
+                if let Some(words) = note.map(note_words) {
+                    self.note(&format!("{id} {}", printable(&words)));
+                }
+            }
+            Fact::OutputDropped { id, bytes } => {
+                self.note(&format!("{id} {}", dropped_words(*bytes)));
+            }
+            Fact::CancelRequested { times, by } => {
+                self.note(&printable(&cancel_words(*times, by)));
+            }
             Fact::RunFinished { .. } => return self.clear(),
             _ => {}
         }
@@ -194,7 +213,12 @@ impl Terminal {
     fn running_words(&self, step: &StepState, age: Option<u64>) -> String {
         let age = age.map_or("-".to_owned(), duration_words);
         let mut words = format!("{} {} {age}", step.id.host, printable(&step.id.step));
-        if let Some(last) = step.tail.last_line() {
+        let link = self.state.hosts().get(&step.id.host).map(|host| &host.link);
+        if !matches!(link, None | Some(Link::Connected | Link::Untried)) {
+            words.push_str(" | no connection, trying again");
+        } else if let Some(note) = &step.note {
+            words.push_str(&format!(" | {}", printable(&note_words(note))));
+        } else if let Some(last) = step.tail.last_line() {
             words.push_str(&format!(" | {}", printable(last)));
         } else if let Some(upload) = step.upload.filter(|u| u.sent < u.total) {
             let percent = u128::from(upload.sent) * 100 / u128::from(upload.total);

@@ -3,15 +3,18 @@
 //! What the tool says about a step follows `component: `; what the step itself printed follows
 //! `component: | `, so that no output can pass for the tool's word.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 use jiff::tz::TimeZone;
 
 use super::text::printable;
 use crate::event::{Event, Fact, PlannedStep, StepResult};
 use crate::plan::{Decision, StepId};
-use crate::run_state::{duration_words, result_words};
+use crate::run_state::{
+    Note, cancel_words, dropped_words, duration_words, note_words, result_words,
+};
 
 /// A line of output without end is put out in pieces of this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -24,6 +27,8 @@ pub struct Plain<W: Write> {
     zone: TimeZone,
     error: Option<io::Error>,
     steps: HashMap<StepId, Progress>,
+    /// The hosts whose connections are being tried again.
+    lost: HashSet<IpAddr>,
 }
 
 /// What has to be remembered of a step between its events.
@@ -44,6 +49,7 @@ impl<W: Write> Plain<W> {
             zone,
             error: None,
             steps: HashMap::new(),
+            lost: HashSet::new(),
         }
     }
 
@@ -61,11 +67,21 @@ impl<W: Write> Plain<W> {
                 steps,
                 ..
             } => self.run_started(event, cluster, operation, steps),
-            // Fifty hosts that answer as they should are no news.
-            Fact::HostConnecting { .. } | Fact::HostConnected { .. } => {}
+            // Fifty hosts that answer as they should are no news; one that was lost is.
+            Fact::HostConnecting { .. } => {}
+            Fact::HostConnected { host } => {
+                if self.lost.remove(host) {
+                    self.say(event, &format!("host {host}"), "connected again");
+                }
+            }
             Fact::HostUnreachable { host, kind, error } => {
                 let about = format!("host {host}");
                 self.say(event, &about, &format!("unreachable ({kind}): {error}"));
+            }
+            Fact::ConnectionLost { host, error } => {
+                self.lost.insert(*host);
+                let text = format!("connection lost, trying again: {error}");
+                self.say(event, &format!("host {host}"), &text);
             }
             Fact::StageStarted { stage } => {
                 self.say(event, &format!("stage {stage}"), "started");
@@ -83,6 +99,17 @@ impl<W: Write> Plain<W> {
             Fact::StepStarted { id } => self.say_step(event, id, "started"),
             Fact::UploadProgress { id, sent, total } => self.upload(event, id, *sent, *total),
             Fact::StepOutput { id, text } => self.output(event, id, text),
+            Fact::StepJoined { id, started_by } => {
+                self.say_note(event, id, &Note::Joined(started_by.clone()));
+            }
+            Fact::StepWaiting { id, holder } => {
+                self.say_note(event, id, &Note::Waiting(holder.clone()));
+            }
+            Fact::StepTookOver { id, holder } => {
+                self.say_note(event, id, &Note::TookOver(holder.clone()));
+            }
+            Fact::StepSilent { id, seconds } => self.say_note(event, id, &Note::Silent(*seconds)),
+            Fact::OutputDropped { id, bytes } => self.say_step(event, id, &dropped_words(*bytes)),
             Fact::StepFinished {
                 id,
                 result,
@@ -91,17 +118,10 @@ impl<W: Write> Plain<W> {
             Fact::StepNotStarted { id, reason } => {
                 self.say_step(event, id, &format!("not started: {reason}"));
             }
-            Fact::CancelRequested { times: 1 } => {
-                let text = "cancel requested: running steps may end, no more are started";
-                self.say(event, "run", text);
+            Fact::CancelRequested { times, by } => {
+                self.say(event, "run", &cancel_words(*times, by));
             }
-            Fact::CancelRequested { .. } => {
-                self.say(
-                    event,
-                    "run",
-                    "cancel requested again: running steps are ended",
-                );
-            }
+            Fact::StepsFound { steps } => self.announce(steps),
             Fact::RunFinished {
                 succeeded,
                 skipped,
@@ -119,11 +139,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn run_started(&mut self, event: &Event, cluster: &str, operation: &str, plan: &[PlannedStep]) {
-        for step in plan {
-            let stage = step.stage.clone();
-            let progress = self.steps.entry(step.id.clone()).or_default();
-            progress.stage = stage;
-        }
+        self.announce(plan);
         let to_run = plan
             .iter()
             .filter(|s| matches!(s.decision, Decision::Run(_)))
@@ -134,6 +150,17 @@ impl<W: Write> Plain<W> {
             plan.len()
         );
         self.say(event, "run", &text);
+    }
+
+    fn announce(&mut self, steps: &[PlannedStep]) {
+        for step in steps {
+            let progress = self.steps.entry(step.id.clone()).or_default();
+            progress.stage = step.stage.clone();
+        }
+    }
+
+    fn say_note(&mut self, event: &Event, id: &StepId, note: &Note) {
+        self.say_step(event, id, &note_words(note));
     }
 
     /// Tells the begin and the end of a push, not the way.

@@ -1,9 +1,10 @@
 //! A connection made of exchanges: whatever can run the loader once for each request is one.
 
 use std::io::Read;
+use std::time::Duration;
 
 use super::protocol::{self, Duplex, Exchange};
-use super::{Connection, QueryOutput, StepEnd, StepRequest, TransportError};
+use super::{Connection, QueryOutput, StepCall, StepEnd, StepNews, TransportError};
 use crate::script::Upload;
 
 /// A way to run the loader on a host.
@@ -34,14 +35,33 @@ impl<L: Link> Connection for L {
         self.exchange(&line, &[script.as_bytes()])?.query(&nonce)
     }
 
-    fn run_step(
+    fn supervise(
         &mut self,
-        request: &StepRequest<'_>,
-        on_output: &mut dyn FnMut(&[u8]),
+        call: &StepCall<'_>,
+        on_news: &mut dyn FnMut(StepNews<'_>),
     ) -> Result<StepEnd, TransportError> {
-        let line = protocol::step_request(self.root(), request)?;
-        let blobs = [request.script, request.receipt, request.holder].map(str::as_bytes);
-        self.exchange(&line, &blobs)?.follow(on_output)
+        let line = protocol::step_line(self.root(), call)?;
+        let blobs: &[&[u8]] = match call {
+            StepCall::Start(request) => &[
+                request.script.as_bytes(),
+                request.receipt.as_bytes(),
+                request.holder.as_bytes(),
+                request.by.as_bytes(),
+            ],
+            StepCall::Follow { .. } => &[],
+            StepCall::Stop { by, .. } => &[by.as_bytes()],
+        };
+        self.exchange(&line, blobs)?.follow(on_news)
+    }
+
+    fn cancel_run(
+        &mut self,
+        run: &str,
+        by: &str,
+        grace: Duration,
+    ) -> Result<usize, TransportError> {
+        let line = protocol::cancel_line(self.root(), run, by, grace)?;
+        self.exchange(&line, &[by.as_bytes()])?.cancelled()
     }
 
     fn put(

@@ -8,10 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::link::Link;
 use super::protocol::{self, Duplex, Exchange, Rights};
-use super::{Connection, StepEnd, Transport, TransportError, TransportErrorKind};
+use super::{Connection, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
 
 /// Opens connections to this machine.
@@ -47,23 +48,6 @@ pub struct LocalConnection {
     root: String,
     /// The socket of the request that runs, for whoever interrupts it.
     current: Arc<Mutex<Option<UnixStream>>>,
-}
-
-impl LocalConnection {
-    /// Follows a step that was started before, from a byte of its output on.
-    ///
-    /// # Errors
-    /// As for [`Connection::run_step`].
-    pub fn follow(
-        &mut self,
-        run: &str,
-        step: &str,
-        offset: u64,
-        on_output: &mut dyn FnMut(&[u8]),
-    ) -> Result<StepEnd, TransportError> {
-        let line = protocol::follow_request(&self.root, run, step, offset)?;
-        self.exchange(&line, &[])?.follow(on_output)
-    }
 }
 
 impl Link for LocalConnection {
@@ -144,6 +128,9 @@ impl Duplex for Shell {
     fn close_write(&mut self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
     }
+
+    // A process on this machine can't be lost without its socket's end.
+    fn expect_signs(&mut self, _: Duration) {}
 }
 
 impl Drop for Shell {

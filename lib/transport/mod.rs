@@ -9,6 +9,7 @@ mod protocol;
 mod ssh;
 
 use std::io::Read;
+use std::time::Duration;
 
 pub use local::{LocalConnection, LocalTransport};
 pub use ssh::SshTransport;
@@ -33,15 +34,23 @@ pub trait Connection: Send {
     /// A lost connection, or a trailer that never came.
     fn query(&mut self, script: &str) -> Result<QueryOutput, TransportError>;
 
-    /// Hands a script to the on-host supervisor and follows it to its end.
+    /// Has the on-host supervisor start, follow or end a step, and follows it to its end.
     ///
     /// # Errors
     /// A connection that was lost before the end was heard of.
-    fn run_step(
+    fn supervise(
         &mut self,
-        request: &StepRequest<'_>,
-        on_output: &mut dyn FnMut(&[u8]),
+        call: &StepCall<'_>,
+        on_news: &mut dyn FnMut(StepNews<'_>),
     ) -> Result<StepEnd, TransportError>;
+
+    /// Ends what runs of a run on the host, and lets nothing more of it start there; returns how
+    /// many steps were being ended. It doesn't wait for their end.
+    ///
+    /// # Errors
+    /// A lost connection, or a host that can't write the mark.
+    fn cancel_run(&mut self, run: &str, by: &str, grace: Duration)
+    -> Result<usize, TransportError>;
 
     /// Puts a file into the host's `artifacts/` unless it's there already (by its digest).
     ///
@@ -58,6 +67,38 @@ pub trait Connection: Send {
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync>;
 }
 
+/// What the supervisor is asked to do with a step.
+#[derive(Debug, Clone)]
+pub enum StepCall<'a> {
+    /// Start it; if it was started before under the same run and name, follow it from its first
+    /// byte instead.
+    Start(StepRequest<'a>),
+    /// Follow it from a byte of its output on.
+    Follow {
+        /// The run's id.
+        run: &'a str,
+        /// The step's name.
+        step: &'a str,
+        /// How many bytes of its output are known already.
+        offset: u64,
+        /// Whether the follower only looks on; else it counts as the step's controller.
+        watch: bool,
+    },
+    /// End it (TERM for its processes, KILL after the grace) and follow it to that end.
+    Stop {
+        /// The run's id.
+        run: &'a str,
+        /// The step's name.
+        step: &'a str,
+        /// How many bytes of its output are known already.
+        offset: u64,
+        /// How long it may take to end by itself.
+        grace: Duration,
+        /// Who asked, as the receipt shall say.
+        by: &'a str,
+    },
+}
+
 /// What a supervised step is started with.
 #[derive(Debug, Clone)]
 pub struct StepRequest<'a> {
@@ -71,8 +112,44 @@ pub struct StepRequest<'a> {
     pub receipt: &'a str,
     /// Who is to be named to others while the lock is held: one line of JSON.
     pub holder: &'a str,
+    /// Who asks, for those whose steps are ended for this one.
+    pub by: &'a str,
     /// Whether the script stays on the host after the step.
     pub keep_script: bool,
+    /// What to do when another step has the host.
+    pub on_lock: OnLock,
+    /// When the host ends the step by itself; never without.
+    pub deadline: Option<Duration>,
+    /// How many bytes of its output the host keeps: the first MiB and the newest.
+    pub output_cap: u64,
+    /// How long a step that is ended may take to end by itself.
+    pub grace: Duration,
+}
+
+/// What to do when another step has the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLock {
+    /// Say who has it and give up.
+    Refuse,
+    /// Wait so long for its end.
+    Wait(Duration),
+    /// End the other's step first, and let nothing more of its run start there.
+    TakeOver,
+}
+
+/// What is heard while a step is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepNews<'a> {
+    /// The step printed this.
+    Output(&'a [u8]),
+    /// So many bytes of its output weren't kept by the host.
+    Dropped(u64),
+    /// Nothing new; the host is there. At least every half minute.
+    Alive,
+    /// Another step has the host and is waited for; its holder's line.
+    Waiting(&'a str),
+    /// Another's step is being ended for this one; its holder's line.
+    TookOver(&'a str),
 }
 
 /// How a followed step ended.
@@ -80,10 +157,31 @@ pub struct StepRequest<'a> {
 pub enum StepEnd {
     /// It exited with this status, as the supervisor recorded it.
     Exited(i32),
+    /// It was ended; the status that it exited with, and why.
+    Stopped {
+        /// What the supervisor recorded; 143 after TERM, 137 after KILL.
+        status: i32,
+        /// Why.
+        why: StopReason,
+    },
     /// Another step holds the host's lock; the line that its holder left.
     Locked(String),
+    /// The run was cancelled from elsewhere, so the step wasn't started; by whom.
+    Refused(String),
     /// There is no recorded exit status, and here is why.
     Unknown(String),
+}
+
+/// Why a step was ended on its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody asked: who.
+    Cancelled(String),
+    /// It ran for as long as it may: so many seconds.
+    Deadline(String),
+    /// It printed more than is kept, so many bytes, on a file system that can't drop a part of a
+    /// file.
+    Output(String),
 }
 
 /// What a query printed.

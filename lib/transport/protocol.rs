@@ -2,8 +2,12 @@
 //! bytes: what is sent to the loader, and how the supervisor's frames are read.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::time::Duration;
 
-use super::{QueryOutput, StepEnd, StepRequest, TransportError, TransportErrorKind};
+use super::{
+    OnLock, QueryOutput, StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError,
+    TransportErrorKind,
+};
 use crate::script::Upload;
 
 /// Where the tool keeps its files on a host.
@@ -43,6 +47,8 @@ const LONGEST_LINE: u64 = 64 * 1024;
 const QUERY_LIMIT: usize = 4 * 1024 * 1024;
 /// A status has three digits at most, and a newline.
 const LONGEST_STATUS: usize = 4;
+/// A follower says `alive` every half minute; three that are missing are no chance.
+const SIGNS: Duration = Duration::from_secs(100);
 const SUPERVISOR: &str = include_str!("../../deploy/supervisor/supervisor.sh");
 const WRAPPER: &str = include_str!("../../deploy/supervisor/wrapper.sh");
 
@@ -50,6 +56,10 @@ const WRAPPER: &str = include_str!("../../deploy/supervisor/wrapper.sh");
 pub(super) trait Duplex: Read + Write {
     /// Says that nothing more will be sent.
     fn close_write(&mut self) -> io::Result<()>;
+
+    /// Says that the host will send something at least so often, so that a longer silence is a
+    /// lost connection.
+    fn expect_signs(&mut self, every: Duration);
 }
 
 /// One request to the supervisor and the reading of its reply.
@@ -64,6 +74,10 @@ pub(super) struct Exchange<D: Duplex> {
 /// A line of the supervisor.
 enum Reply {
     Data(u64),
+    Dropped(u64),
+    Alive,
+    Waiting(String),
+    TookOver(String),
     End(StepEnd),
     Word(String),
 }
@@ -105,15 +119,33 @@ impl<D: Duplex> Exchange<D> {
     /// Follows a step to its end.
     pub(super) fn follow(
         mut self,
-        on_output: &mut dyn FnMut(&[u8]),
+        on_news: &mut dyn FnMut(StepNews<'_>),
     ) -> Result<StepEnd, TransportError> {
+        self.stream.get_mut().expect_signs(SIGNS);
         loop {
             match self.reply()? {
-                Reply::Data(bytes) => self.pass_on(bytes, on_output)?,
+                Reply::Data(bytes) => self.pass_on(bytes, on_news)?,
+                Reply::Dropped(bytes) => on_news(StepNews::Dropped(bytes)),
                 // Only so that a silent step can be told from a silent host.
-                Reply::Word(word) if word == "alive" => {}
+                Reply::Alive => on_news(StepNews::Alive),
+                Reply::Waiting(holder) => on_news(StepNews::Waiting(&holder)),
+                Reply::TookOver(holder) => on_news(StepNews::TookOver(&holder)),
                 Reply::End(end) => return Ok(end),
                 Reply::Word(word) => return Err(unexpected(&word)),
+            }
+        }
+    }
+
+    /// Reads the answer to a cancelled run: how many steps are being ended.
+    pub(super) fn cancelled(mut self) -> Result<usize, TransportError> {
+        loop {
+            match self.reply()? {
+                Reply::Alive => {}
+                Reply::Word(word) => {
+                    let count = word.strip_prefix("cancelled ").unwrap_or_default();
+                    return count.parse().map_err(|_| unexpected(&word));
+                }
+                _ => return Err(unexpected("something else than `cancelled`")),
             }
         }
     }
@@ -190,7 +222,7 @@ impl<D: Duplex> Exchange<D> {
     fn pass_on(
         &mut self,
         mut bytes: u64,
-        on_output: &mut dyn FnMut(&[u8]),
+        on_news: &mut dyn FnMut(StepNews<'_>),
     ) -> Result<(), TransportError> {
         while bytes > 0 {
             let available = self.stream.fill_buf().map_err(|error| lost(&error))?;
@@ -200,7 +232,7 @@ impl<D: Duplex> Exchange<D> {
             let count = available
                 .len()
                 .min(usize::try_from(bytes).unwrap_or(usize::MAX));
-            on_output(&available[..count]);
+            on_news(StepNews::Output(&available[..count]));
             self.stream.consume(count);
             bytes -= count as u64;
         }
@@ -306,14 +338,23 @@ fn find_trailer(
 /// Reads a line of the supervisor, without its prefix.
 fn parse(said: &str) -> Result<Reply, TransportError> {
     let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
+    let number = |text: &str| text.parse().map_err(|_| unexpected(said));
     match word {
-        "data" => rest.parse().map(Reply::Data).map_err(|_| unexpected(said)),
+        "data" => number(rest).map(Reply::Data),
+        "dropped" => number(rest).map(Reply::Dropped),
+        "alive" => Ok(Reply::Alive),
+        "waiting" => Ok(Reply::Waiting(rest.to_owned())),
+        "took" => Ok(Reply::TookOver(rest.to_owned())),
         "end" => rest
             .parse()
             .map(|n| Reply::End(StepEnd::Exited(n)))
             .map_err(|_| unexpected(said)),
+        "stopped" => parse_stopped(rest)
+            .map(Reply::End)
+            .ok_or_else(|| unexpected(said)),
         "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
         "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
+        "refused" => Ok(Reply::End(StepEnd::Refused(rest.to_owned()))),
         "error" => Err(TransportError::new(
             TransportErrorKind::Host,
             format!("the host: {rest}"),
@@ -322,34 +363,79 @@ fn parse(said: &str) -> Result<Reply, TransportError> {
     }
 }
 
-/// The request line of a step and the blobs that follow it.
-pub(super) fn step_request(
-    root: &str,
-    request: &StepRequest<'_>,
-) -> Result<String, TransportError> {
-    check_name(request.run)?;
-    check_name(request.step)?;
-    Ok(format!(
-        "run {root} {} {} {} {} {} {}",
+/// Reads `STATUS KIND DETAIL`.
+fn parse_stopped(rest: &str) -> Option<StepEnd> {
+    let mut words = rest.splitn(3, ' ');
+    let status = words.next()?.parse().ok()?;
+    let kind = words.next()?;
+    let detail = words.next().unwrap_or_default().to_owned();
+    let why = match kind {
+        "cancelled" => StopReason::Cancelled(detail),
+        "deadline" => StopReason::Deadline(detail),
+        "output" => StopReason::Output(detail),
+        _ => return None,
+    };
+    Some(StepEnd::Stopped { status, why })
+}
+
+/// The request line of a step; its blobs follow it.
+pub(super) fn step_line(root: &str, call: &StepCall<'_>) -> Result<String, TransportError> {
+    let (StepCall::Start(StepRequest { run, step, .. })
+    | StepCall::Follow { run, step, .. }
+    | StepCall::Stop { run, step, .. }) = call;
+    check_name(run)?;
+    check_name(step)?;
+    Ok(match call {
+        StepCall::Start(request) => start_line(root, request),
+        StepCall::Follow { offset, watch, .. } => {
+            let role = if *watch { "watch" } else { "own" };
+            format!("follow {root} {run} {step} {offset} {role}")
+        }
+        StepCall::Stop {
+            offset, grace, by, ..
+        } => format!(
+            "stop {root} {run} {step} {offset} {} {}",
+            grace.as_secs(),
+            by.len()
+        ),
+    })
+}
+
+fn start_line(root: &str, request: &StepRequest<'_>) -> String {
+    let on_lock = match request.on_lock {
+        OnLock::Refuse => "refuse".to_owned(),
+        OnLock::Wait(time) => format!("wait-{}", time.as_secs()),
+        OnLock::TakeOver => "takeover".to_owned(),
+    };
+    format!(
+        "run {root} {} {} {} {on_lock} {} {} {} {} {} {} {}",
         request.run,
         request.step,
         if request.keep_script { "yes" } else { "no" },
+        // A deadline below a second is one: 0 means none.
+        request.deadline.map_or(0, |time| time.as_secs().max(1)),
+        request.output_cap,
+        request.grace.as_secs(),
         request.script.len(),
         request.receipt.len(),
         request.holder.len(),
-    ))
+        request.by.len(),
+    )
 }
 
-/// The request line that follows a step from a byte on.
-pub(super) fn follow_request(
+/// The request line that cancels a run on a host.
+pub(super) fn cancel_line(
     root: &str,
     run: &str,
-    step: &str,
-    offset: u64,
+    by: &str,
+    grace: Duration,
 ) -> Result<String, TransportError> {
     check_name(run)?;
-    check_name(step)?;
-    Ok(format!("follow {root} {run} {step} {offset}"))
+    Ok(format!(
+        "cancel {root} {run} {} {}",
+        grace.as_secs(),
+        by.len()
+    ))
 }
 
 /// The request line of a query.

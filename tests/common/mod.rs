@@ -2,16 +2,22 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod ground;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use paas_cluster_build::cluster_file::ClusterFile;
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::{Catalog, Secrets};
 use paas_cluster_build::model::Cluster;
 use paas_cluster_build::script::{Values, render_site_template};
+use paas_cluster_build::transport::{
+    Connection, OnLock, StepCall, StepEnd, StepNews, StepRequest, TransportError,
+};
 
 /// The repository's root.
 pub fn root() -> &'static Path {
@@ -56,6 +62,45 @@ pub fn sh(script: &str) -> Output {
         .write_all(script.as_bytes())
         .unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// A step to start, of run `r1`, with what the engine would say by default.
+pub fn step_request<'a>(run: &'a str, step: &'a str, script: &'a str) -> StepRequest<'a> {
+    StepRequest {
+        run,
+        step,
+        script,
+        receipt: r#"{"schema":1,"script":"print \"ü\"","run":"r1""#,
+        holder: r#"{"operator":"ada","workstation":"desk","run":"r1","step":"nats"}"#,
+        by: "ada at desk",
+        keep_script: false,
+        on_lock: OnLock::Refuse,
+        deadline: None,
+        output_cap: 64 * 1024 * 1024,
+        grace: Duration::from_secs(10),
+    }
+}
+
+/// Starts a step and follows it; what else is heard than its output is passed over.
+pub fn run_step<C: Connection + ?Sized>(
+    connection: &mut C,
+    request: &StepRequest<'_>,
+    on_output: &mut dyn FnMut(&[u8]),
+) -> Result<StepEnd, TransportError> {
+    supervise(connection, &StepCall::Start(request.clone()), on_output)
+}
+
+/// Asks for a step and follows it; what else is heard than its output is passed over.
+pub fn supervise<C: Connection + ?Sized>(
+    connection: &mut C,
+    call: &StepCall<'_>,
+    on_output: &mut dyn FnMut(&[u8]),
+) -> Result<StepEnd, TransportError> {
+    connection.supervise(call, &mut |news| {
+        if let StepNews::Output(bytes) = news {
+            on_output(bytes);
+        }
+    })
 }
 
 /// Runs one line after the prelude, with `home` as the login user's; returns whether it succeeded

@@ -9,7 +9,7 @@ mod known_hosts;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ssh2::{Channel, ExtendedData, Session};
 
@@ -134,6 +134,7 @@ impl Link for SshConnection {
             session: self.session.clone(),
             wire: &self.wire,
             broken: false,
+            signs: None,
         };
         Exchange::open(loader, self.sudo_password.as_deref(), request, blobs)
     }
@@ -154,6 +155,8 @@ pub(in crate::transport) struct Loader<'a> {
     session: Session,
     wire: &'a Wire,
     broken: bool,
+    /// The longest silence that isn't a lost connection, where one is known.
+    signs: Option<Duration>,
 }
 
 impl Loader<'_> {
@@ -166,8 +169,20 @@ impl Loader<'_> {
 impl Read for Loader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.session.set_timeout(millis(QUIET));
+        let since = Instant::now();
         loop {
             let outcome = match self.channel.read(buffer) {
+                // The kernel over there is alive, or TCP_USER_TIMEOUT had ended this; but nothing
+                // else is.
+                Err(error)
+                    if is_timeout(&error)
+                        && self.signs.is_some_and(|signs| since.elapsed() > signs) =>
+                {
+                    Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the host doesn't answer any more",
+                    ))
+                }
                 Err(error) if is_timeout(&error) => match self.session.keepalive_send() {
                     Ok(_) => continue,
                     Err(error) => Err(error.into()),
@@ -194,6 +209,10 @@ impl Write for Loader<'_> {
 impl Duplex for Loader<'_> {
     fn close_write(&mut self) -> io::Result<()> {
         self.channel.send_eof().map_err(io::Error::from)
+    }
+
+    fn expect_signs(&mut self, every: Duration) {
+        self.signs = Some(every);
     }
 }
 

@@ -68,7 +68,7 @@ impl<'a, 'l> Supervised<'a, 'l> {
     }
 
     /// Follows the step until its end is known, or can't be learnt.
-    pub(super) fn to_the_end(mut self) -> StepResult {
+    pub(super) fn until_its_end(mut self) -> StepResult {
         let result = self.follow();
         self.ear.finish();
         result

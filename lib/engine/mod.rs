@@ -23,7 +23,7 @@ use session::Session;
 
 use crate::event::{Fact, PlannedStep, StepResult};
 use crate::model::{Host, Sudo};
-use crate::plan::{Decision, Plan, RunIdentity, StepId};
+use crate::plan::{Decision, Plan, RunIdentity, Stage, StepId};
 use crate::transport::{OnLock, Transport, TransportErrorKind};
 
 /// How much is done at once, how long things may take, and what is left on the hosts.
@@ -159,25 +159,40 @@ impl Engine {
         cancel: &Cancel,
         events: &EventSink,
     ) -> Outcome {
-        events.send(started(plan, run)).await;
-        let mut outcome = Outcome::default();
-        let mut stop: Option<String> = None;
+        let mut active = self.begin(plan, run, cancel, events).await;
         for stage in &plan.stages {
-            if stop.is_none() && cancel.level() > 0 {
-                stop = Some("the run was cancelled".to_owned());
-            }
-            stop = stage::run(self, plan, stage, run, stop, cancel, events, &mut outcome).await;
+            active.stage(stage).await;
         }
-        outcome.cancelled = cancel.level() > 0;
+        active.finish().await
+    }
+
+    /// Begins a run of which not all stages are known yet; the plan's are announced and not run.
+    pub async fn begin<'a>(
+        &'a self,
+        plan: &Plan,
+        run: &'a RunIdentity,
+        cancel: &'a Cancel,
+        events: &'a EventSink,
+    ) -> ActiveRun<'a> {
         events
-            .send(Fact::RunFinished {
-                succeeded: outcome.succeeded(),
-                skipped: outcome.skipped,
-                failed: outcome.failed(),
-                not_started: outcome.not_started,
+            .send(Fact::RunStarted {
+                cluster: plan.cluster.clone(),
+                operation: plan.operation.clone(),
+                operator: run.operator.clone(),
+                workstation: run.workstation.clone(),
+                steps: plan.stages.iter().flat_map(announced).collect(),
             })
             .await;
-        outcome
+        ActiveRun {
+            engine: self,
+            cluster: plan.cluster.clone(),
+            operation: plan.operation.clone(),
+            run,
+            cancel,
+            events,
+            outcome: Outcome::default(),
+            stop: None,
+        }
     }
 
     fn session(&self, host: IpAddr) -> Arc<Session> {
@@ -185,22 +200,57 @@ impl Engine {
     }
 }
 
-/// The event that a run begins with; a query's steps are announced like any other.
-fn started(plan: &Plan, run: &RunIdentity) -> Fact {
-    let steps = plan.stages.iter().flat_map(|stage| {
-        stage.steps.iter().map(|step| PlannedStep {
-            stage: stage.name.clone(),
-            id: step.id.clone(),
-            decision: step.decision.clone(),
-        })
-    });
-    Fact::RunStarted {
-        cluster: plan.cluster.clone(),
-        operation: plan.operation.clone(),
-        operator: run.operator.clone(),
-        workstation: run.workstation.clone(),
-        steps: steps.collect(),
+/// A run that has begun, stage by stage.
+pub struct ActiveRun<'a> {
+    engine: &'a Engine,
+    cluster: String,
+    operation: String,
+    run: &'a RunIdentity,
+    cancel: &'a Cancel,
+    events: &'a EventSink,
+    outcome: Outcome,
+    /// Why no further stage may start.
+    stop: Option<String>,
+}
+
+impl ActiveRun<'_> {
+    /// Announces a stage that wasn't in the plan.
+    pub async fn found(&self, stage: &Stage) {
+        let steps = announced(stage).collect();
+        self.events.send(Fact::StepsFound { steps }).await;
     }
+
+    /// Runs an announced stage to its end, unless an earlier one stands against it.
+    pub async fn stage(&mut self, stage: &Stage) {
+        if self.stop.is_none() && self.cancel.level() > 0 {
+            self.stop = Some("the run was cancelled".to_owned());
+        }
+        stage::run(self, stage).await;
+    }
+
+    /// Ends the run.
+    pub async fn finish(mut self) -> Outcome {
+        let outcome = &mut self.outcome;
+        outcome.cancelled = self.cancel.level() > 0;
+        self.events
+            .send(Fact::RunFinished {
+                succeeded: outcome.succeeded(),
+                skipped: outcome.skipped,
+                failed: outcome.failed(),
+                not_started: outcome.not_started,
+            })
+            .await;
+        self.outcome
+    }
+}
+
+/// A stage's steps as events announce them; a query's like any other.
+fn announced(stage: &Stage) -> impl Iterator<Item = PlannedStep> {
+    stage.steps.iter().map(|step| PlannedStep {
+        stage: stage.name.clone(),
+        id: step.id.clone(),
+        decision: step.decision.clone(),
+    })
 }
 
 /// Tells whether a step is to be run at all.

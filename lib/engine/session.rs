@@ -253,7 +253,7 @@ fn carry_out(
         }
         Mode::Supervised => {
             push_files(line, step)?;
-            Ok((Supervised::start(line, step).to_the_end(), None))
+            Ok((Supervised::start(line, step).until_its_end(), None))
         }
         Mode::Follow { run, watch } => {
             line.course.events.send_blocking(Fact::StepJoined {
@@ -261,7 +261,7 @@ fn carry_out(
                 started_by: run.clone(),
             });
             let supervised = Supervised::join(line, step, run, *watch);
-            Ok((supervised.to_the_end(), None))
+            Ok((supervised.until_its_end(), None))
         }
     }
 }

@@ -4,40 +4,24 @@ use std::collections::VecDeque;
 
 use tokio::task::JoinSet;
 
-use super::events::EventSink;
 use super::session::{Course, Turn};
-use super::{Cancel, Engine, Outcome, is_runnable};
+use super::{ActiveRun, is_runnable};
 use crate::event::{Fact, StepResult};
-use crate::plan::{Decision, Plan, RunIdentity, Stage, Step, StepId};
+use crate::plan::{Decision, Stage, Step, StepId};
 
-/// Runs a stage and returns why no later stage may start, if so.
-///
-/// `stop` says why this one may not start either: its steps are then named as not started.
-pub(super) async fn run(
-    engine: &Engine,
-    plan: &Plan,
-    stage: &Stage,
-    run: &RunIdentity,
-    stop: Option<String>,
-    cancel: &Cancel,
-    events: &EventSink,
-    outcome: &mut Outcome,
-) -> Option<String> {
+/// Runs a stage; where an earlier one stands against it, its steps are named as not started.
+pub(super) async fn run(active: &mut ActiveRun<'_>, stage: &Stage) {
+    let events = active.events;
     let mut work = Work {
-        engine,
-        plan,
+        active,
         stage,
-        run,
-        cancel,
-        events,
-        outcome,
         failures: 0,
     };
-    if let Some(reason) = stop {
+    if let Some(reason) = work.active.stop.clone() {
         for step in &stage.steps {
             work.give_up(step, &reason).await;
         }
-        return Some(reason);
+        return;
     }
     events
         .send(Fact::StageStarted {
@@ -46,7 +30,7 @@ pub(super) async fn run(
         .await;
     for step in &stage.steps {
         if let Decision::Skip(reason) = &step.decision {
-            work.outcome.skipped += 1;
+            work.active.outcome.skipped += 1;
             let fact = Fact::StepSkipped {
                 id: step.id.clone(),
                 reason: reason.clone(),
@@ -75,32 +59,28 @@ pub(super) async fn run(
             failed,
         })
         .await;
-    if failed > 0 {
+    active.stop = if failed > 0 {
         Some(format!("{} failed", stage.name))
-    } else if cancel.level() > 0 {
+    } else if active.cancel.level() > 0 {
         Some("the run was cancelled".to_owned())
     } else {
         None
-    }
+    };
 }
 
 /// A stage at work.
-struct Work<'a> {
-    engine: &'a Engine,
-    plan: &'a Plan,
+struct Work<'a, 'r> {
+    active: &'a mut ActiveRun<'r>,
     stage: &'a Stage,
-    run: &'a RunIdentity,
-    cancel: &'a Cancel,
-    events: &'a EventSink,
-    outcome: &'a mut Outcome,
     failures: usize,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     /// Runs steps at once as far as the limits allow; gives up the rest after too many failures
     /// or when the operator cancels.
     async fn run_all(&mut self, steps: &[&Step], max_failures: Option<usize>) {
         let at_once = self
+            .active
             .engine
             .limits
             .forks
@@ -120,7 +100,7 @@ impl Work<'_> {
                     Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
                     None => break,
                 },
-                () = self.cancel.reached(2) => {
+                () = self.active.cancel.reached(2) => {
                     self.hurry(&mut running).await;
                     break;
                 }
@@ -135,16 +115,17 @@ impl Work<'_> {
     }
 
     fn spawn(&self, step: &Step, running: &mut JoinSet<(StepId, Turn)>) {
-        let session = self.engine.session(step.id.host);
+        let session = self.active.engine.session(step.id.host);
+        let active = &self.active;
         let course = Course {
-            transport: self.engine.transport.clone(),
-            sudo: self.engine.sudo.clone(),
-            limits: self.engine.limits.clone(),
-            run: self.run.clone(),
-            cluster: self.plan.cluster.clone(),
-            operation: self.plan.operation.clone(),
-            cancel: self.cancel.clone(),
-            events: self.events.clone(),
+            transport: active.engine.transport.clone(),
+            sudo: active.engine.sudo.clone(),
+            limits: active.engine.limits.clone(),
+            run: active.run.clone(),
+            cluster: active.cluster.clone(),
+            operation: active.operation.clone(),
+            cancel: active.cancel.clone(),
+            events: active.events.clone(),
         };
         let step = step.clone();
         running.spawn_blocking(move || {
@@ -160,18 +141,21 @@ impl Work<'_> {
                     self.failures += 1;
                 }
                 if let Some(answer) = answer {
-                    self.outcome.outputs.insert(id.clone(), answer);
+                    self.active.outcome.outputs.insert(id.clone(), answer);
                 }
-                self.outcome.results.insert(id, result);
+                self.active.outcome.results.insert(id, result);
             }
             Turn::Cancelled => {
-                self.outcome.not_started += 1;
+                self.active.outcome.not_started += 1;
                 let reason = "the run was cancelled".to_owned();
-                self.events.send(Fact::StepNotStarted { id, reason }).await;
+                self.active
+                    .events
+                    .send(Fact::StepNotStarted { id, reason })
+                    .await;
             }
             Turn::Unreachable(unreachable) => {
                 self.failures += 1;
-                self.outcome.not_started += 1;
+                self.active.outcome.not_started += 1;
                 // Told once in each run, also when an earlier run has found it.
                 let fact = Fact::HostUnreachable {
                     host: id.host,
@@ -179,21 +163,25 @@ impl Work<'_> {
                     error: unreachable.error.clone(),
                 };
                 if self
+                    .active
                     .outcome
                     .unreachable
                     .insert(id.host, unreachable)
                     .is_none()
                 {
-                    self.events.send(fact).await;
+                    self.active.events.send(fact).await;
                 }
                 let reason = "its host can't be reached".to_owned();
-                self.events.send(Fact::StepNotStarted { id, reason }).await;
+                self.active
+                    .events
+                    .send(Fact::StepNotStarted { id, reason })
+                    .await;
             }
         }
     }
 
     fn why_stop(&self, max_failures: Option<usize>) -> Option<String> {
-        if self.cancel.level() > 0 {
+        if self.active.cancel.level() > 0 {
             return Some("the run was cancelled".to_owned());
         }
         let borne = max_failures?;
@@ -206,7 +194,7 @@ impl Work<'_> {
     /// Wakes the sessions of the running steps at each further wish of the operator's: they see
     /// its strength, and end their steps or leave them alone.
     async fn hurry(&mut self, running: &mut JoinSet<(StepId, Turn)>) {
-        let mut level = self.cancel.level();
+        let mut level = self.active.cancel.level();
         self.interrupt();
         loop {
             tokio::select! {
@@ -215,7 +203,7 @@ impl Work<'_> {
                     Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
                     None => return,
                 },
-                () = self.cancel.reached(level + 1) => {
+                () = self.active.cancel.reached(level + 1) => {
                     level += 1;
                     self.interrupt();
                 }
@@ -225,16 +213,16 @@ impl Work<'_> {
 
     fn interrupt(&self) {
         for step in &self.stage.steps {
-            self.engine.session(step.id.host).interrupt();
+            self.active.engine.session(step.id.host).interrupt();
         }
     }
 
     async fn give_up(&mut self, step: &Step, reason: &str) {
-        self.outcome.not_started += 1;
+        self.active.outcome.not_started += 1;
         let fact = Fact::StepNotStarted {
             id: step.id.clone(),
             reason: reason.to_owned(),
         };
-        self.events.send(fact).await;
+        self.active.events.send(fact).await;
     }
 }

@@ -2,22 +2,24 @@
 
 use super::TextFilter;
 use super::session::Course;
-use crate::plan::{RunIdentity, Step};
+use crate::plan::{Holder, RunIdentity, Step};
 
 /// Writes what others are told while this step holds its host's lock: one line of JSON.
 pub(super) fn line(step: &Step, course: &Course) -> String {
     let run = &course.run;
-    serde_json::json!({
-        "operator": run.operator,
-        "workstation": run.workstation,
-        "run": run.id,
-        "operation": course.operation,
-        "cluster": course.cluster,
-        "step": step.id.step,
-        "script": step.digest,
-        "since": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    })
-    .to_string()
+    Holder {
+        operator: run.operator.clone(),
+        workstation: run.workstation.clone(),
+        run: run.id.clone(),
+        operation: course.operation.clone(),
+        cluster: course.cluster.clone(),
+        step: step.id.step.clone(),
+        script: step.digest.clone(),
+        since: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+    }
+    .line()
 }
 
 /// Names the operator for those whose steps are ended.
@@ -30,18 +32,10 @@ pub(super) fn describe(line: &str) -> String {
     if line.trim().is_empty() {
         return "another program holds the lock of the host and left no name".to_owned();
     }
-    let Ok(holder) = serde_json::from_str::<serde_json::Value>(line) else {
-        return safe(line);
-    };
-    let field = |name| holder.get(name).and_then(|v| v.as_str()).unwrap_or("?");
-    safe(&format!(
-        "{} at {} runs {} there (run {}) since {}",
-        field("operator"),
-        field("workstation"),
-        field("step"),
-        field("run"),
-        field("since")
-    ))
+    match Holder::parse(line) {
+        Some(holder) => safe(&holder.words()),
+        None => safe(line),
+    }
 }
 
 /// What comes from a host is shown without anything that could act on a terminal.

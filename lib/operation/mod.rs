@@ -8,6 +8,7 @@ mod build;
 mod control;
 mod exec;
 mod probe;
+mod runs;
 
 use std::net::IpAddr;
 
@@ -16,6 +17,7 @@ pub use build::build;
 pub use control::control;
 pub use exec::exec;
 pub use probe::probe;
+pub use runs::runs;
 
 use crate::job::Action;
 
@@ -64,6 +66,11 @@ pub enum Task {
         /// Where.
         host: IpAddr,
     },
+    /// Asks the host what it knows of runs, read-only.
+    Runs {
+        /// Where.
+        host: IpAddr,
+    },
     /// Prepares the machine: packages and the release.
     Bootstrap {
         /// Where.
@@ -96,6 +103,7 @@ impl Task {
     pub fn host(&self) -> IpAddr {
         match self {
             Task::Probe { host }
+            | Task::Runs { host }
             | Task::Bootstrap { host }
             | Task::Job { host, .. }
             | Task::Exec { host, .. } => *host,

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use secrecy::SecretString;
 
+use super::holder::Holder;
 use super::receipt::Receipt;
 
 /// The state of every host that was asked, and of those that weren't.
@@ -52,8 +53,19 @@ pub struct HostFacts {
     pub receipts: BTreeMap<String, Receipt>,
     /// The health of the steps that have a receipt: fine, or why not.
     pub health: BTreeMap<String, Result<(), String>>,
+    /// The step that has the host now.
+    pub busy: Option<Busy>,
     /// The secrets that the host keeps, by name.
     pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// A step that has a host at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy {
+    /// What it says of itself.
+    pub holder: Holder,
+    /// Whether a controller follows it, or did until a moment ago.
+    pub followed: bool,
 }
 
 impl Facts {
@@ -98,6 +110,13 @@ impl HostFacts {
                             .insert(name.to_owned(), value.to_owned().into());
                     }
                 }
+                "busy" => {
+                    let (followed, line) = rest.split_once(' ').unwrap_or((rest, ""));
+                    facts.busy = Some(Busy {
+                        holder: Holder::parse(line).unwrap_or_default(),
+                        followed: followed == "yes",
+                    });
+                }
                 "healthy" => {
                     facts.health.insert(rest.to_owned(), Ok(()));
                 }
@@ -121,7 +140,7 @@ mod tests {
         let now = jiff::Timestamp::from_second(1000).unwrap();
         let facts = HostFacts::parse(
             "os_id debian\nos_version 12\ninit systemd\nport 22\nport x\nport 4222\nnonsense\n\
-             clock 1003\nhealthy nats\nunhealthy router port 80: no answer\nreceipt nats {bad\n",
+             clock 1003\nbusy no {\"run\":\"r1\"}\nhealthy nats\nunhealthy router port 80: no answer\nreceipt nats {bad\n",
             now,
         );
         assert_eq!(facts.os_id, "debian");
@@ -131,5 +150,7 @@ mod tests {
         assert_eq!(facts.health["nats"], Ok(()));
         assert_eq!(facts.health["router"], Err("port 80: no answer".to_owned()));
         assert!(facts.receipts.is_empty());
+        let busy = facts.busy.unwrap();
+        assert_eq!((busy.holder.run.as_str(), busy.followed), ("r1", false));
     }
 }

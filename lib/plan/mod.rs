@@ -4,7 +4,10 @@
 //! Facts about the hosts come in as an argument; nothing here opens a connection.
 
 mod bootstrap;
+mod busy;
 mod facts;
+mod holder;
+mod host_runs;
 mod package;
 mod preflight;
 mod probe;
@@ -13,7 +16,10 @@ mod receipt;
 mod resolve;
 mod step;
 
-pub use facts::{Facts, HostFacts, HostState};
+pub use busy::{Blocked, blocked};
+pub use facts::{Busy, Facts, HostFacts, HostState};
+pub use holder::Holder;
+pub use host_runs::{HostRun, HostRunState, parse_host_runs};
 pub use package::{PackageError, Prepared, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight};
 pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};

@@ -12,7 +12,7 @@ use super::probe::HealthCheck;
 use super::reason::decide;
 use super::receipt::{RunIdentity, Stamp, sha256_hex};
 use super::step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};
-use super::{bootstrap, probe};
+use super::{bootstrap, busy, probe};
 use crate::cluster_file::Place;
 use crate::job::{Action, Catalog, Context, Job, JobError, Secrets};
 use crate::model::{Cluster, Component, Host, Instance};
@@ -123,7 +123,7 @@ impl Planner<'_> {
         } else {
             String::new()
         };
-        Ok(Step {
+        let mut step = Step {
             id: StepId {
                 step: rendered.name,
                 host: task.host(),
@@ -143,7 +143,11 @@ impl Planner<'_> {
                 .map(|s| s.expose_secret().to_owned())
                 .collect(),
             decision,
-        })
+        };
+        if let Some(busy) = self.facts.known(task.host()).and_then(|f| f.busy.as_ref()) {
+            busy::join(&mut step, busy);
+        }
+        Ok(step)
     }
 
     fn render(&self, task: &Task) -> Result<Rendered, PlanError> {
@@ -153,6 +157,13 @@ impl Planner<'_> {
                 action: "probe",
                 mode: Mode::Query,
                 script: probe::render(self.health_checks(*host)?)?,
+                values: Values::new(),
+            }),
+            Task::Runs { .. } => Ok(Rendered {
+                name: "runs".to_owned(),
+                action: "runs",
+                mode: Mode::Query,
+                script: include_str!("../../deploy/runs.sh").to_owned(),
                 values: Values::new(),
             }),
             Task::Bootstrap { host } => {
@@ -230,7 +241,7 @@ impl Planner<'_> {
             Some(HostState::Unknown { .. }) | None => None,
         };
         match task {
-            Task::Probe { .. } | Task::Exec { .. } => asked(rendered.action),
+            Task::Probe { .. } | Task::Runs { .. } | Task::Exec { .. } => asked(rendered.action),
             Task::Job {
                 action: Action::Start | Action::Stop | Action::Restart,
                 ..

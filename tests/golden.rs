@@ -78,7 +78,7 @@ fn bootstrap_and_probe() {
     let mut files = Vec::new();
     for (operation, name) in [
         (bootstrap(&cluster, &selection), "bootstrap.sh"),
-        (probe(&cluster, &selection), "probe.sh"),
+        (probe(&cluster, &selection, &[]), "probe.sh"),
     ] {
         let plan = planner.resolve(&operation).unwrap();
         let [step] = &plan.stages[0].steps[..] else {

@@ -1,9 +1,12 @@
 //! What can be typed: options, subcommands, their help. What it means is the commands' business.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use paas_cluster_build::cluster_file;
+use paas_cluster_build::engine::Limits;
+use paas_cluster_build::transport::OnLock;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +57,9 @@ pub struct Common {
     /// Where runs are kept [default: $XDG_STATE_HOME/paas-cluster-build].
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// How long a connection, the key exchange and the login may take, each.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub connect_timeout: Duration,
     /// How to show what happens.
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
     pub output: Output,
@@ -89,6 +95,59 @@ pub struct Forks {
     pub forks: u16,
 }
 
+/// The options of everything that runs supervised steps: who may be in the way, how long.
+#[derive(Debug, Clone, Args)]
+pub struct Patience {
+    /// Wait for another operator's steps instead of giving up [without DURATION: as long as it takes].
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
+        default_missing_value = "365d", value_parser = duration)]
+    pub wait: Option<Duration>,
+    /// End another operator's steps that are in the way, then go on.
+    #[arg(long, conflicts_with = "wait")]
+    pub take_over: bool,
+    /// For how long a lost connection is tried again.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub reconnect: Duration,
+    /// End a step that takes longer.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub step_timeout: Option<Duration>,
+    /// End the whole run if it takes longer, as a second Ctrl-C does.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// How long a step that is ended may take before it's killed.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub grace: Duration,
+    /// After how much silence of a step to warn.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub warn_silent: Duration,
+}
+
+impl Patience {
+    /// What to do when another step has a host.
+    pub fn on_lock(&self) -> OnLock {
+        match self.wait {
+            _ if self.take_over => OnLock::TakeOver,
+            Some(time) => OnLock::Wait(time),
+            None => OnLock::Refuse,
+        }
+    }
+}
+
+/// Reads `30s`, `5m`, `1h 30m`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let said = || format!("`{text}` isn't a duration; write 30s, 5m or 1h30m");
+    let span: jiff::SignedDuration = text
+        .strip_suffix('d')
+        .and_then(|days| days.trim().parse::<i64>().ok()?.checked_mul(24))
+        .map(jiff::SignedDuration::from_hours)
+        .map_or_else(|| text.parse(), Ok)
+        .map_err(|_| said())?;
+    Duration::try_from(span).map_err(|_| said())
+}
+
 /// The options of everything that changes hosts.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
@@ -96,9 +155,26 @@ pub struct RunArgs {
     pub limit: Limit,
     #[command(flatten)]
     pub forks: Forks,
+    #[command(flatten)]
+    pub patience: Patience,
     /// Leave the scripts on the hosts, for looking at them.
     #[arg(long)]
     pub keep_scripts: bool,
+}
+
+impl RunArgs {
+    /// What the engine is to keep to.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            keep_scripts: self.keep_scripts,
+            on_lock: self.patience.on_lock(),
+            reconnect: self.patience.reconnect,
+            step_deadline: self.patience.step_timeout,
+            silence: self.patience.warn_silent,
+            grace: self.patience.grace,
+            ..Limits::with_forks(self.forks.forks)
+        }
+    }
 }
 
 /// The options of a build.
@@ -165,6 +241,35 @@ pub enum Command {
         limit: Limit,
         #[command(flatten)]
         forks: Forks,
+    },
+    /// List the runs that this machine remembers, live and ended.
+    Runs {
+        /// The newest so many.
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        last: usize,
+    },
+    /// Follow a run that is under way, from any machine that can reach the hosts.
+    Attach {
+        /// Which run; without it, the one that is under way.
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        forks: Forks,
+    },
+    /// End a run's steps on the hosts and let no more of it start, from any machine.
+    Cancel {
+        /// Which run.
+        #[arg(value_name = "RUN")]
+        run: String,
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        forks: Forks,
+        /// How long a step may take to end before it's killed.
+        #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+        grace: Duration,
     },
     /// Start components that are installed.
     Start(ControlArgs),

@@ -1,20 +1,23 @@
 //! Carries operations out: looks at the hosts, plans, runs, and lets the consumers of events show
 //! and keep what happens.
 
-use std::net::IpAddr;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use paas_cluster_build::engine::{Cancel, Engine, EventSink, Limits, Outcome, event_channel};
 use paas_cluster_build::event::Fact;
 use paas_cluster_build::job::Secrets;
-use paas_cluster_build::journal::{self, Journal};
+use paas_cluster_build::journal::{self, Journal, RunFolder};
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
 use paas_cluster_build::plan::{
-    Facts, HostFacts, HostState, Plan, Planner, PreparedRelease, RunIdentity,
+    Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedRelease, RunIdentity, blocked,
 };
-use paas_cluster_build::transport::SshTransport;
+use paas_cluster_build::report::printable;
+use paas_cluster_build::transport::{OnLock, SshTransport};
 use tokio::runtime::Runtime;
 
 use crate::args::{Common, Output};
@@ -26,13 +29,18 @@ use crate::workspace::Workspace;
 
 /// One command's engine, connections and run identity.
 pub struct Conductor<'a> {
-    workspace: &'a Workspace,
-    output: Output,
-    runtime: Runtime,
-    engine: Engine,
-    run: RunIdentity,
-    cancel: Cancel,
-    state_dir: PathBuf,
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) output: Output,
+    pub(crate) runtime: Runtime,
+    pub(crate) engine: Engine,
+    pub(crate) run: RunIdentity,
+    pub(crate) cancel: Cancel,
+    on_lock: OnLock,
+    /// Since when another operator's steps have been waited for.
+    waiting_since: Cell<Option<Instant>>,
+    /// After how long a run is ended.
+    deadline: Option<Duration>,
+    pub(crate) state_dir: PathBuf,
     release: Option<PreparedRelease>,
 }
 
@@ -49,21 +57,16 @@ impl<'a> Conductor<'a> {
     pub fn new(
         workspace: &'a Workspace,
         common: &Common,
-        forks: u16,
-        keep_scripts: bool,
+        limits: Limits,
     ) -> Result<Conductor<'a>, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .max_blocking_threads(usize::from(forks) + 8)
+            .max_blocking_threads(limits.forks + 8)
             .enable_all()
             .build()?;
         let cluster = &workspace.cluster;
-        let limits = Limits {
-            forks: usize::from(forks),
-            keep_scripts,
-            ..Limits::default()
-        };
-        let transport = Arc::new(SshTransport::new());
+        let transport = Arc::new(SshTransport::new().with_timeout(common.connect_timeout));
+        let on_lock = limits.on_lock;
         Ok(Conductor {
             workspace,
             output: common.output,
@@ -71,9 +74,18 @@ impl<'a> Conductor<'a> {
             engine: Engine::new(transport, &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
+            on_lock,
+            waiting_since: Cell::new(None),
+            deadline: None,
             state_dir: state_dir(common)?,
             release: workspace.prepare_release()?,
         })
+    }
+
+    /// Ends the run when it has taken so long.
+    pub fn with_deadline(mut self, deadline: Option<Duration>) -> Conductor<'a> {
+        self.deadline = deadline;
+        self
     }
 
     /// Plans an operation without any knowledge of the hosts: every script is rendered, and every
@@ -90,8 +102,7 @@ impl<'a> Conductor<'a> {
     /// that a run then goes on with.
     pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
         let vault = self.vault(selection);
-        let mut probe = operation::probe(&self.workspace.cluster, selection);
-        probe.add_hosts(vault.keepers());
+        let probe = operation::probe(&self.workspace.cluster, selection, &vault.keepers());
         let blind = Survey {
             facts: Facts::default(),
             secrets: vault.stand_ins(),
@@ -115,7 +126,8 @@ impl<'a> Conductor<'a> {
                 _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed")),
             }
         })?;
-        let facts = facts_of(outcome);
+        let mut facts = facts_of(outcome);
+        self.forget_the_dead(&mut facts);
         let secrets = vault.resolve(&facts)?;
         Ok(Survey { facts, secrets })
     }
@@ -141,26 +153,81 @@ impl<'a> Conductor<'a> {
             .map_err(|errors| self.workspace.plan_errors(&errors))
     }
 
+    /// A step whose controller ran on this machine and is dead is nobody's, whatever the host
+    /// thinks: it may not have noticed yet.
+    fn forget_the_dead(&self, facts: &mut Facts) {
+        for state in facts.hosts.values_mut() {
+            let HostState::Known(host) = state else {
+                continue;
+            };
+            if let Some(busy) = &mut host.busy
+                && busy.holder.workstation == self.run.workstation
+                && let Ok(folder) = self.folder(&busy.holder.run)
+                && folder.journal().exists()
+                && !folder.is_live()
+            {
+                busy.followed = false;
+            }
+        }
+    }
+
+    /// Tells whether to look again because other operators' steps are in the way and are waited
+    /// for; without any, or where they are to be taken over, the plan may run.
+    pub fn must_wait(&self, plan: &Plan, survey: &Survey) -> Result<bool, Failure> {
+        let blocked = blocked(plan, &survey.facts);
+        let time = match self.on_lock {
+            _ if blocked.is_empty() => return Ok(false),
+            OnLock::TakeOver => return Ok(false),
+            OnLock::Refuse => return Err(in_the_way(&blocked)),
+            OnLock::Wait(time) => time,
+        };
+        let since = self.waiting_since.get().unwrap_or_else(|| {
+            anstream::eprintln!("waiting for others\n{}", list(&blocked));
+            Instant::now()
+        });
+        self.waiting_since.set(Some(since));
+        if since.elapsed() >= time {
+            return Err(in_the_way(&blocked));
+        }
+        self.pause(Duration::from_secs(1))?;
+        Ok(true)
+    }
+
+    /// Lets some time pass between two looks at the hosts.
+    fn pause(&self, time: Duration) -> Result<(), Failure> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(time) => Ok(()),
+                _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed")),
+            }
+        })
+    }
+
     /// Runs a plan, shows it and keeps its journal; returns how it ended.
     pub fn run(&self, plan: &Plan, resume: &str) -> Result<Exit, Failure> {
         let cluster = &self.workspace.cluster.name;
         let journal = Journal::create(&self.state_dir, cluster, &self.run.id)
             .map_err(|error| Failure::usage(format!("the run can't be kept: {error}")))?;
-        let mut show = Show::new(self.output, journal);
+        let mut show = Show::new(self.output, Some(journal));
         self.runtime.block_on(async {
             let (sink, receiver) = event_channel(&self.run.id);
-            let signals = self.watch_signals(sink.clone());
+            let wishes = self.watch_wishes(sink.clone());
             let work = async {
                 let outcome = self.engine.run(plan, &self.run, &self.cancel, &sink).await;
                 drop(sink);
                 outcome
             };
             tokio::select! {
-                () = signals => unreachable!("the signals are watched for as long as the run takes"),
+                () = wishes => left(&self.run.id),
                 _ = async { tokio::join!(work, show.follow(receiver)) } => {}
             }
         });
         Ok(show.finish(resume))
+    }
+
+    /// Returns the folder of a run on this machine; it needn't be there.
+    pub(crate) fn folder(&self, run: &str) -> Result<RunFolder, Failure> {
+        RunFolder::of(&self.state_dir, &self.workspace.cluster.name, run).map_err(Failure::usage)
     }
 
     /// Runs queries only, and returns what they said.
@@ -170,30 +237,44 @@ impl<'a> Conductor<'a> {
             .block_on(self.engine.run(plan, &self.run, &self.cancel, &unwatched))
     }
 
-    /// Turns Ctrl-C and SIGTERM into the levels of cancelling.
-    async fn watch_signals(&self, sink: EventSink) {
+    /// Turns Ctrl-C, SIGTERM and the run's deadline into the levels of cancelling; ends when the
+    /// operator wants to leave at once and the engine takes too long for that.
+    async fn watch_wishes(&self, sink: EventSink) {
         use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return std::future::pending().await;
         };
+        let deadline = async {
+            match self.deadline {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(deadline);
+        let mut is_over = false;
         loop {
-            let (raises, by) = tokio::select! {
-                _ = tokio::signal::ctrl_c() => (1, "Ctrl-C"),
+            let (wanted, by) = tokio::select! {
+                _ = tokio::signal::ctrl_c() => (self.cancel.level() + 1, "Ctrl-C"),
                 // A service manager asks once: what runs is ended in order.
                 _ = terminate.recv() => (2, "SIGTERM"),
-            };
-            for _ in 0..raises {
-                let times = self.cancel.raise();
-                if times > 3 {
-                    std::process::exit(130);
+                () = &mut deadline, if !is_over => {
+                    is_over = true;
+                    (2, "the run's deadline")
                 }
+            };
+            while self.cancel.level() < wanted {
+                let times = self.cancel.raise();
                 let by = by.to_owned();
                 sink.send(Fact::CancelRequested { times, by }).await;
+            }
+            if wanted >= 3 {
+                tokio::time::sleep(LEAVING).await;
+                return;
             }
         }
     }
 
-    fn vault(&self, selection: &Selection) -> Vault<'_> {
+    pub(crate) fn vault(&self, selection: &Selection) -> Vault<'_> {
         let Workspace {
             cluster, catalog, ..
         } = self.workspace;
@@ -201,8 +282,40 @@ impl<'a> Conductor<'a> {
     }
 }
 
+/// How long the engine may take to let go of everything once the operator wants to leave.
+const LEAVING: Duration = Duration::from_secs(3);
+
+pub(crate) fn left(run: &str) {
+    anstream::eprintln!("left; what runs goes on: `paas-cluster-build attach {run}` follows it");
+}
+
+/// Another operator is at work: who, where, and what can be done.
+fn in_the_way(blocked: &[Blocked]) -> Failure {
+    let runs: BTreeSet<&str> = blocked.iter().map(|b| b.busy.holder.run.as_str()).collect();
+    let runs: Vec<String> = runs.into_iter().map(printable).collect();
+    let message = format!(
+        "another run is at work; nothing was changed\n{}help: --wait[=DURATION] waits for it, \
+         `attach {}` shows it, --take-over ends its steps first\n",
+        list(blocked),
+        runs.join(" ")
+    );
+    Failure::new(Exit::Locked, message)
+}
+
+fn list(blocked: &[Blocked]) -> String {
+    let line = |b: &Blocked| {
+        let gone = match b.busy.followed {
+            true => "",
+            false => "; its controller is gone",
+        };
+        let words = printable(&b.busy.holder.words());
+        format!("  {}: {words}{gone}\n", b.host)
+    };
+    blocked.iter().map(line).collect()
+}
+
 /// The state folder, from the command line or the environment.
-fn state_dir(common: &Common) -> Result<PathBuf, Failure> {
+pub fn state_dir(common: &Common) -> Result<PathBuf, Failure> {
     let variable = std::env::var_os;
     journal::state_dir(
         common.state_dir.as_deref(),
@@ -243,27 +356,11 @@ fn facts_of(outcome: Outcome) -> Facts {
     facts
 }
 
-fn describe(result: &paas_cluster_build::event::StepResult) -> String {
+pub(crate) fn describe(result: &paas_cluster_build::event::StepResult) -> String {
     use paas_cluster_build::event::StepResult::{Failed, Unknown};
     match result {
         Unknown { why } => why.clone(),
         Failed { status } => format!("looking at it ended with status {status}"),
         other => format!("{other:?}"),
-    }
-}
-
-/// Adds hosts that an operation looks at although nothing else is done there.
-trait AddHosts {
-    fn add_hosts(&mut self, hosts: Vec<IpAddr>);
-}
-
-impl AddHosts for Operation {
-    fn add_hosts(&mut self, hosts: Vec<IpAddr>) {
-        let tasks = &mut self.stages[0].tasks;
-        for host in hosts {
-            if !tasks.iter().any(|task| task.host() == host) {
-                tasks.push(operation::Task::Probe { host });
-            }
-        }
     }
 }

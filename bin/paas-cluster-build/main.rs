@@ -11,6 +11,7 @@ mod args;
 mod commands;
 mod conductor;
 mod exit;
+mod follow;
 mod identity;
 mod secrets;
 mod show;
@@ -19,10 +20,11 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use paas_cluster_build::engine::Limits;
 use paas_cluster_build::job::Action;
 
 use args::{Cli, Command};
-use commands::{build, exec, lab, look};
+use commands::{build, exec, lab, look, runs};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -68,6 +70,20 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             limit,
             forks,
         } => look::status(common, components, &limit.limit, forks.forks),
+        Command::Runs { last } => runs::runs(common, *last),
+        Command::Attach { run, limit, forks } => runs::attach(common, run.as_deref(), limit, forks),
+        Command::Cancel {
+            run,
+            limit,
+            forks,
+            grace,
+        } => {
+            let limits = Limits {
+                grace: *grace,
+                ..Limits::with_forks(forks.forks)
+            };
+            runs::cancel(common, run, limit, limits)
+        }
         Command::Start(args) => build::control(common, args, Action::Start),
         Command::Stop(args) => build::control(common, args, Action::Stop),
         Command::Restart(args) => build::control(common, args, Action::Restart),

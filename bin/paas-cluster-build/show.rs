@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Keeps and shows one run.
 pub struct Show {
     view: View,
-    journal: Journal,
+    journal: Option<Journal>,
     state: RunState,
     start: Instant,
 }
@@ -34,7 +34,7 @@ enum View {
 
 impl Show {
     /// Chooses the view: progress needs a terminal to be shown on.
-    pub fn new(output: Output, journal: Journal) -> Show {
+    pub fn new(output: Output, journal: Option<Journal>) -> Show {
         let view = match output {
             Output::Json => View::Json(JsonLines::new(stdout())),
             Output::Human if stdout().is_terminal() && stderr().is_terminal() => View::Live(
@@ -77,7 +77,7 @@ impl Show {
         if let Err(error) = self.state.apply(event) {
             self.note(&format!("internal error, please report it: {error}"));
         }
-        if let Err(error) = self.journal.event(event) {
+        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.event(event)) {
             self.note(&format!("warning: {error}"));
         }
         match &mut self.view {
@@ -100,10 +100,13 @@ impl Show {
             terminal.clear();
         }
         if !matches!(self.view, View::Json(_)) {
-            let folder = self.journal.folder().clone();
+            let folder = self
+                .journal
+                .as_ref()
+                .map(|journal| journal.folder().clone());
             let context = SummaryContext {
                 resume,
-                log: &|id| Some(folder.step_log(id)).filter(|path| path.exists()),
+                log: &|id| Some(folder.as_ref()?.step_log(id)).filter(|path| path.exists()),
                 colour: colour(),
             };
             anstream::print!("{}", report::summary_text(&self.state, &context));

@@ -47,6 +47,16 @@ pub struct Limits {
     pub output_cap: u64,
 }
 
+impl Limits {
+    /// Makes the limits of a command that only looks.
+    pub fn with_forks(forks: u16) -> Limits {
+        Limits {
+            forks: usize::from(forks),
+            ..Limits::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -192,6 +202,7 @@ impl Engine {
             events,
             outcome: Outcome::default(),
             stop: None,
+            stops_after_failure: true,
         }
     }
 
@@ -211,9 +222,16 @@ pub struct ActiveRun<'a> {
     outcome: Outcome,
     /// Why no further stage may start.
     stop: Option<String>,
+    stops_after_failure: bool,
 }
 
 impl ActiveRun<'_> {
+    /// Lets later stages start also after a failure: for those that only look on.
+    pub fn in_spite_of_failures(mut self) -> Self {
+        self.stops_after_failure = false;
+        self
+    }
+
     /// Announces a stage that wasn't in the plan.
     pub async fn found(&self, stage: &Stage) {
         let steps = announced(stage).collect();

@@ -59,7 +59,7 @@ pub(super) async fn run(active: &mut ActiveRun<'_>, stage: &Stage) {
             failed,
         })
         .await;
-    active.stop = if failed > 0 {
+    active.stop = if failed > 0 && active.stops_after_failure {
         Some(format!("{} failed", stage.name))
     } else if active.cancel.level() > 0 {
         Some("the run was cancelled".to_owned())

@@ -3,7 +3,7 @@
 //! Folders are 0700 and files 0600: outputs may hold what isn't for every user of this machine.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,38 @@ impl RunFolder {
         folder.path.is_dir().then_some(folder)
     }
 
+    /// Lists the runs of a cluster by their ids, which sort by time; oldest first.
+    pub fn all(state: &Path, cluster: &str) -> Vec<RunFolder> {
+        let Ok(entries) = fs::read_dir(state.join(cluster).join("runs")) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        let folders = names
+            .iter()
+            .filter_map(|name| RunFolder::of(state, cluster, name).ok());
+        folders.filter(|folder| folder.path.is_dir()).collect()
+    }
+
+    /// Returns the run's id.
+    pub fn run(&self) -> &str {
+        // Made of a text in `of`.
+        self.path
+            .file_name()
+            .and_then(OsStr::to_str)
+            .unwrap_or_default()
+    }
+
+    /// Tells whether the process that writes the journal is alive.
+    pub fn is_live(&self) -> bool {
+        let Ok(file) = File::open(self.journal()) else {
+            return false;
+        };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -129,6 +161,27 @@ impl RunFolder {
             other => other?,
         }
         fs::rename(&fresh, link)
+    }
+}
+
+/// Removes the oldest runs beside this one, beyond so many; a live one stays. What can't be removed
+/// stays as well: it's only a matter of room.
+pub(super) fn prune(newest: &RunFolder, keep: usize) {
+    let Some(runs) = newest.path.parent() else {
+        return;
+    };
+    let Some((cluster, state)) = runs
+        .parent()
+        .and_then(|c| Some((c.file_name()?.to_str()?, c.parent()?)))
+    else {
+        return;
+    };
+    let all = RunFolder::all(state, cluster);
+    let surplus = all.len().saturating_sub(keep);
+    for old in all.iter().take(surplus) {
+        if old != newest && !old.is_live() {
+            let _ = fs::remove_dir_all(&old.path);
+        }
     }
 }
 

@@ -5,11 +5,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::folder::{FolderError, RunFolder, failed, make_private_file};
+use super::folder::{FolderError, RunFolder, failed, make_private_file, prune};
 use super::step_log::StepLog;
 use crate::event::{Event, Fact};
 use crate::plan::StepId;
 use crate::run_state::dropped_words;
+
+/// How many runs of a cluster are kept on this machine.
+const KEPT_RUNS: usize = 200;
 
 /// The journal of a run that is being written.
 ///
@@ -51,6 +54,10 @@ impl Journal {
         folder.create()?;
         let path = folder.journal();
         let file = make_private_file(&path).map_err(|e| failed(&path, e))?;
+        // Held for as long as this process lives, so that others can tell a live run from one whose
+        // controller is dead. A file system without locks makes every run look dead, no more.
+        let _ = file.try_lock();
+        prune(&folder, KEPT_RUNS);
         Ok(Journal {
             folder,
             file,

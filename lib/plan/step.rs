@@ -72,6 +72,36 @@ pub struct Step {
     pub decision: Decision,
 }
 
+impl Step {
+    /// Makes a step that has no script of its own: one that is followed, or ended.
+    pub fn without_script(id: StepId, mode: Mode, reason: Reason) -> Step {
+        Step {
+            id,
+            mode,
+            script: String::new(),
+            values: Values::new(),
+            digest: String::new(),
+            receipt: String::new(),
+            uploads: Vec::new(),
+            redact: Vec::new(),
+            decision: Decision::Run(vec![reason]),
+        }
+    }
+}
+
+impl Stage {
+    /// Makes a stage without limits of its own.
+    pub fn unlimited(name: impl Into<String>, steps: Vec<Step>) -> Stage {
+        Stage {
+            name: name.into(),
+            steps,
+            max_in_flight: None,
+            canaries: 0,
+            max_failures: None,
+        }
+    }
+}
+
 /// How a step runs on its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

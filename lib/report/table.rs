@@ -72,7 +72,7 @@ pub(super) fn paint(text: &str, tone: Tone, colour: bool) -> String {
 }
 
 /// Makes text harmless for one line: control characters become visible, line ends too.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

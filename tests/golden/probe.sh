@@ -42,7 +42,25 @@ check_health() {
 	fi
 }
 
+# Tells whether the process in the file $1 is there and has $2 on its command line.
+at_work() {
+	{ read -r number <"$1"; } 2>/dev/null || return 1
+	grep -qaF -- "$2" "/proc/$number/cmdline" 2>/dev/null
+}
+
+# Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
+# whoever starts a step in this moment shall not find it taken.
+holder() {
+	{ read -r note && read -r left; } 2>/dev/null <"$root/holder" || return 0
+	if at_work "$left/pid" "$left/wrapper" || at_work "$left/step-pid" "$left/script"; then
+		followed=yes
+		if flock -n -x "$left/followed" true 2>/dev/null; then followed=no; fi
+		printf 'busy %s %s\n' "$followed" "$note"
+	fi
+}
+
 os_release
+holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
 df -Pk /var/lib 2>/dev/null | awk 'NR == 2 { print "disk_free_kib " $4 }'
 listening_ports

@@ -38,19 +38,25 @@ fn converge(
     selection: &Selection,
     operation: &Operation,
 ) -> Result<Exit, Failure> {
-    let conductor = Conductor::new(workspace, common, args.forks.forks, args.keep_scripts)?;
+    let conductor = Conductor::new(workspace, common, args.limits())?;
+    let conductor = conductor.with_deadline(args.patience.timeout);
     conductor.rehearse(operation, selection)?;
-    let survey = conductor.survey(selection)?;
-    let findings = preflight(
-        &workspace.cluster,
-        selection,
-        &workspace.jobs,
-        &survey.facts,
-    );
-    if !findings.is_empty() {
-        return Err(not_ready(&findings));
-    }
-    let plan = conductor.plan(operation, &survey, force)?;
+    let plan = loop {
+        let survey = conductor.survey(selection)?;
+        let findings = preflight(
+            &workspace.cluster,
+            selection,
+            &workspace.jobs,
+            &survey.facts,
+        );
+        if !findings.is_empty() {
+            return Err(not_ready(&findings));
+        }
+        let plan = conductor.plan(operation, &survey, force)?;
+        if !conductor.must_wait(&plan, &survey)? {
+            break plan;
+        }
+    };
     conductor.run(&plan, &resume_line())
 }
 
@@ -59,15 +65,16 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(&args.components, &args.run.limit.limit)?;
     let operation = operation::control(&workspace.cluster, &selection, action);
-    let conductor = Conductor::new(
-        &workspace,
-        common,
-        args.run.forks.forks,
-        args.run.keep_scripts,
-    )?;
+    let conductor = Conductor::new(&workspace, common, args.run.limits())?;
+    let conductor = conductor.with_deadline(args.run.patience.timeout);
     conductor.rehearse(&operation, &selection)?;
-    let survey = conductor.survey(&selection)?;
-    let plan = conductor.plan(&operation, &survey, false)?;
+    let plan = loop {
+        let survey = conductor.survey(&selection)?;
+        let plan = conductor.plan(&operation, &survey, false)?;
+        if !conductor.must_wait(&plan, &survey)? {
+            break plan;
+        }
+    };
     if !runs_anything(&plan) {
         anstream::eprintln!("nothing of this is installed; `build` installs it");
     }

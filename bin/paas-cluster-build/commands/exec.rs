@@ -1,5 +1,6 @@
 //! `exec`: one command on the selected hosts.
 
+use paas_cluster_build::engine::Limits;
 use paas_cluster_build::operation;
 use paas_cluster_build::report::{ExecEnd, ExecResult, exec_text};
 
@@ -24,7 +25,7 @@ pub fn exec(
         [line] => line.clone(),
         words => shell_words::join(words),
     };
-    let conductor = Conductor::new(&workspace, common, forks, false)?;
+    let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
     let operation = operation::exec(&workspace.cluster, &selection, &typed, as_root);
     let survey = Survey {
         facts: Default::default(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use paas_cluster_build::cluster_file;
+use paas_cluster_build::engine::Limits;
 use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, BOOTSTRAP};
@@ -31,7 +32,7 @@ pub fn plan(common: &Common, request: &PlanRequest<'_>) -> Result<Exit, Failure>
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(request.components, request.limits)?;
     let operation = operation::build(&workspace.cluster, &selection);
-    let conductor = Conductor::new(&workspace, common, request.forks, false)?;
+    let conductor = Conductor::new(&workspace, common, Limits::with_forks(request.forks))?;
     let (plan, unreachable) = if request.offline {
         (conductor.rehearse(&operation, &selection)?, Vec::new())
     } else {
@@ -68,7 +69,7 @@ pub fn render(
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(components, limits)?;
     let operation = operation::build(&workspace.cluster, &selection);
-    let conductor = Conductor::new(&workspace, common, 1, false)?;
+    let conductor = Conductor::new(&workspace, common, Limits::with_forks(1))?;
     let plan = conductor.rehearse(&operation, &selection)?;
     let unusable = |error: std::io::Error| {
         Failure::usage(format!("{} can't be written: {error}", to.display()))
@@ -107,7 +108,7 @@ pub fn check(common: &Common) -> Result<Exit, Failure> {
     let cluster = &workspace.cluster;
     let selection = workspace.select(&[], &[])?;
     let operation = operation::build(cluster, &selection);
-    Conductor::new(&workspace, common, 1, false)?.rehearse(&operation, &selection)?;
+    Conductor::new(&workspace, common, Limits::with_forks(1))?.rehearse(&operation, &selection)?;
     anstream::println!(
         "{}: {} components on {} hosts, every script renders",
         cluster.file.display(),
@@ -129,7 +130,7 @@ pub fn status(
 ) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(components, limits)?;
-    let conductor = Conductor::new(&workspace, common, forks, false)?;
+    let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
     let survey = conductor.survey(&selection)?;
     let rows = rows(&workspace, &selection, &survey.facts);
     if common.output == Output::Json {

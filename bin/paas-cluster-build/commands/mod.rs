@@ -4,3 +4,4 @@ pub mod build;
 pub mod exec;
 pub mod lab;
 pub mod look;
+pub mod runs;

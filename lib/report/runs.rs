@@ -1,0 +1,75 @@
+//! The runs that this machine remembers, as a table.
+
+use super::Outcome;
+use super::table::{Cell, Tone, number, table};
+use crate::run_state::{RunState, duration_words};
+
+/// One run for the table.
+#[derive(Debug)]
+pub struct RunRow {
+    /// Its id.
+    pub run: String,
+    /// What its journal tells; `None` when it can't be read.
+    pub state: Option<RunState>,
+    /// Whether its controller is alive on this machine.
+    pub live: bool,
+}
+
+/// Writes the runs as a table, in the given order.
+pub fn runs_text(rows: &[RunRow], colour: bool) -> String {
+    let cells: Vec<_> = rows.iter().map(row).collect();
+    table(
+        ["RUN", "OPERATION", "BY", "TOOK", "STEPS", "STATE"],
+        &cells,
+        colour,
+    )
+}
+
+/// Says in a word how a run ended, or that it hasn't: `live`, `done`, `failed`, `interrupted`, ….
+pub fn run_word(state: &RunState, live: bool) -> &'static str {
+    match Outcome::of(state) {
+        _ if live => "live",
+        // A journal without an end, and nobody who writes it.
+        _ if !state.is_over() => "interrupted",
+        Outcome::Done => "done",
+        Outcome::Failed => "failed",
+        Outcome::Unreachable => "unreachable",
+        Outcome::Locked => "locked",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+fn row(row: &RunRow) -> [Cell; 6] {
+    let Some((state, run)) = row.state.as_ref().and_then(|s| Some((s, s.run()?))) else {
+        let dash = || Cell::plain("-");
+        let unreadable = Cell::new("no readable journal", Tone::Bad);
+        return [
+            Cell::plain(&row.run),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            unreadable,
+        ];
+    };
+    let counts = state.counts();
+    let word = run_word(state, row.live);
+    let tone = match word {
+        "live" => Tone::Doubtful,
+        "done" => Tone::Good,
+        _ => Tone::Bad,
+    };
+    let mut words = word.to_owned();
+    if counts.running > 0 {
+        let running = number(counts.running, "step");
+        words.push_str(&format!(", {running} running when last heard of"));
+    }
+    [
+        Cell::plain(&row.run),
+        Cell::plain(&run.operation),
+        Cell::plain(format!("{}@{}", run.operator, run.workstation)),
+        Cell::plain(duration_words(state.now_ms())),
+        Cell::plain(format!("{}/{}", counts.ended(), counts.total)),
+        Cell::new(&words, tone),
+    ]
+}

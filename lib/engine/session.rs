@@ -256,10 +256,12 @@ fn carry_out(
             Ok((Supervised::start(line, step).until_its_end(), None))
         }
         Mode::Follow { run, watch } => {
-            line.course.events.send_blocking(Fact::StepJoined {
-                id: step.id.clone(),
-                started_by: run.clone(),
-            });
+            if !watch {
+                line.course.events.send_blocking(Fact::StepJoined {
+                    id: step.id.clone(),
+                    started_by: run.clone(),
+                });
+            }
             let supervised = Supervised::join(line, step, run, *watch);
             Ok((supervised.until_its_end(), None))
         }

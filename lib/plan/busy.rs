@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::facts::{Busy, Facts};
-use super::step::{Decision, Mode, Plan, Reason, Step};
+use super::step::{Decision, Mode, Plan, Reason, Stage, Step};
 
 /// A host on which another run's step stands in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,23 @@ pub(super) fn join(step: &mut Step, busy: &Busy) {
         let run = busy.holder.run.clone();
         step.decision = Decision::Run(vec![Reason::StillRunning { run: run.clone() }]);
         step.mode = Mode::Follow { run, watch: false };
+    }
+}
+
+/// Puts what is joined first: its host is free for other steps only afterwards, and what comes
+/// before it in the plan was done when it was started.
+pub(super) fn join_first(stages: &mut Vec<Stage>) {
+    let mut joined = Vec::new();
+    for stage in stages.iter_mut() {
+        joined.extend(
+            stage
+                .steps
+                .extract_if(.., |step| matches!(step.mode, Mode::Follow { .. })),
+        );
+    }
+    if !joined.is_empty() {
+        stages.retain(|stage| !stage.steps.is_empty());
+        stages.insert(0, Stage::unlimited("what still runs", joined));
     }
 }
 

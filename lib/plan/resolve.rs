@@ -92,6 +92,7 @@ impl Planner<'_> {
         if !errors.is_empty() {
             return Err(errors);
         }
+        busy::join_first(&mut stages);
         Ok(Plan {
             cluster: self.cluster.name.clone(),
             operation: operation.name.to_owned(),

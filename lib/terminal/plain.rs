@@ -144,11 +144,11 @@ impl<W: Write> Plain<W> {
             .iter()
             .filter(|s| matches!(s.decision, Decision::Run(_)))
             .count();
-        let text = format!(
-            "{operation} of {cluster}, run {}: {to_run} of {} steps to run",
-            event.run,
-            plan.len()
-        );
+        let what = match plan.len() {
+            0 => "steps are shown as they turn up".to_owned(),
+            all => format!("{to_run} of {all} steps to run"),
+        };
+        let text = format!("{operation} of {cluster}, run {}: {what}", event.run);
         self.say(event, "run", &text);
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::events::EventSink;
 use super::follow::Supervised;
-use super::{Answer, Cancel, Limits, Unreachable, holder};
+use super::{Answer, Cancel, Limits, Unreachable};
 use crate::event::{Fact, StepResult};
 use crate::model::{Host, Sudo};
 use crate::plan::{Mode, RunIdentity, Step};
@@ -241,7 +241,8 @@ fn carry_out(
             Ok((StepResult::of_status(output.status), Some(answer)))
         }
         Mode::CancelRun { run } => {
-            let by = holder::by(&line.course.run);
+            let run_of_ours = &line.course.run;
+            let by = format!("{} at {}", run_of_ours.operator, run_of_ours.workstation);
             let grace = line.course.limits.grace;
             let ended = line.connection()?.cancel_run(run, &by, grace)?;
             let answer = Answer {

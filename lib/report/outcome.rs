@@ -41,7 +41,10 @@ impl Outcome {
             Outcome::Locked
         } else if state.unreachable().next().is_some() {
             Outcome::Unreachable
-        } else if given_up || cancelled {
+        } else if cancelled {
+            // From elsewhere: by `cancel`, or by another run that took a host over.
+            Outcome::Cancelled
+        } else if given_up {
             Outcome::Failed
         } else {
             Outcome::Done

@@ -280,7 +280,13 @@ watch_input() {
 	} >/dev/null 2>&1 8>&- &
 	input_watcher=$!
 	exec 7<&-
-	trap 'kill "$input_watcher" 2>/dev/null || :' EXIT
+	trap 'kill "$input_watcher" 2>/dev/null || :; rm -f "$dir/piece.$$"' EXIT
+}
+
+# Sets from and to: the part of the output that the wrapper has dropped.
+where_dropped() {
+	from=$size to=0
+	if [ -e "$dir/dropped" ]; then read -r from to <"$dir/dropped"; fi
 }
 
 # Sends the output from byte $1 on, waits for more, and ends with how the step ended. As `own` it
@@ -296,8 +302,7 @@ follow() {
 		ended=$(how_it_ended)
 		# Looked at after the end: so nothing that the step wrote can be missed.
 		size=$(wc -c <"$dir/out")
-		from=$size to=0
-		if [ -e "$dir/dropped" ]; then read -r from to <"$dir/dropped"; fi
+		where_dropped
 		if [ "$offset" -ge "$from" ] && [ "$offset" -lt "$to" ]; then
 			say dropped "$((to - offset))"
 			offset=$to
@@ -306,9 +311,19 @@ follow() {
 		if [ "$offset" -lt "$from" ] && [ "$((offset + more))" -gt "$from" ]; then
 			more=$((from - offset))
 		fi
-		# In pieces, so that what is dropped meanwhile is noticed.
-		if [ "$more" -gt 1048576 ]; then more=1048576; fi
-		if [ "$more" -gt 0 ]; then
+		if [ "$more" -ge 1048576 ]; then
+			# Far behind: what is read may be dropped while it's read. So a piece is taken aside
+			# first, and sent if it was still there afterwards.
+			more=1048576
+			tail -c "+$((offset + 1))" "$dir/out" 2>/dev/null | head -c "$more" >"$dir/piece.$$" || :
+			where_dropped
+			if [ "$offset" -ge "$from" ] && [ "$offset" -lt "$to" ]; then continue; fi
+			more=$(wc -c <"$dir/piece.$$")
+			say data "$more"
+			cat "$dir/piece.$$"
+			rm -f "$dir/piece.$$"
+			offset=$((offset + more))
+		elif [ "$more" -gt 0 ]; then
 			say data "$more"
 			tail -c "+$((offset + 1))" "$dir/out" 2>/dev/null | head -c "$more"
 			offset=$((offset + more))

@@ -16,6 +16,9 @@ use crate::transport::{Connection, Transport, TransportError, TransportErrorKind
 /// Ends whatever a connection is blocked in.
 type Interrupter = Box<dyn Fn() + Send + Sync>;
 
+/// How often a connection that is cut before the login is tried at first.
+const FIRST_TRIES: usize = 3;
+
 /// The longest pause between two tries to connect again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
@@ -84,7 +87,7 @@ impl Session {
         if let Link::Closed = *link {
             let host = self.host.address;
             course.events.send_blocking(Fact::HostConnecting { host });
-            *link = match self.open(course) {
+            *link = match self.first_connection(course) {
                 Ok(connection) => {
                     course.events.send_blocking(Fact::HostConnected { host });
                     Link::Open(connection)
@@ -124,6 +127,24 @@ impl Session {
             took_ms: start.elapsed().as_millis() as u64,
         });
         Turn::Ended(result, answer)
+    }
+
+    /// Connects for the first time. A connection that was begun and cut is tried again, since a
+    /// flaky network is no reason to give up a host; one that was refused isn't.
+    fn first_connection(&self, course: &Course) -> Result<Box<dyn Connection>, TransportError> {
+        let mut pause = Duration::from_millis(500);
+        for _ in 1..FIRST_TRIES {
+            match self.open(course) {
+                Err(error) if error.kind == TransportErrorKind::Protocol => {
+                    if course.cancel.reached_within(1, jitter(pause)) {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+            pause *= 2;
+        }
+        self.open(course)
     }
 
     fn open(&self, course: &Course) -> Result<Box<dyn Connection>, TransportError> {

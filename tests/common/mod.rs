@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod cut;
 pub mod ground;
+pub mod sshd;
 
 use std::fs;
 use std::io::Write;

@@ -205,8 +205,10 @@ fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
         }
     };
     let receipt = known.receipts.get(&step).map(|receipt| ReceiptSummary {
-        status: Some(receipt.status),
-        finished: jiff::Timestamp::from_second(receipt.finished).unwrap_or_default(),
+        // -1 until the end is known; then the start is all that there is to say.
+        status: Some(receipt.status).filter(|status| *status != -1),
+        finished: jiff::Timestamp::from_second(receipt.finished.max(receipt.started))
+            .unwrap_or_default(),
         run: receipt.stamp.run.clone(),
         operator: receipt.stamp.operator.clone(),
     });

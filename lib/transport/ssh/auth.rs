@@ -29,7 +29,11 @@ impl Credentials {
     pub(super) fn log_in(&self, session: &Session, host: &Host) -> Result<(), TransportError> {
         let user = &host.ssh.user;
         // The question also tells libssh2 which methods the server takes.
-        let offered = session.auth_methods(user).unwrap_or_default().to_owned();
+        let offered = match session.auth_methods(user) {
+            Ok(methods) => methods.to_owned(),
+            Err(error) if is_broken(&error) => return Err(cut(&error)),
+            Err(_) => String::new(),
+        };
         let mut tried = Vec::new();
         if session.authenticated() {
             return Ok(());
@@ -65,6 +69,20 @@ impl Credentials {
         if session.authenticated() {
             return Ok(());
         }
+        // A server that has had enough of wrong keys ends the connection like any broken one.
+        let broken = session.auth_methods(user).err().filter(is_broken);
+        if let Some(error) = &broken
+            && tried.len() <= 1
+        {
+            return Err(cut(error));
+        }
+        let enough = match broken {
+            Some(_) => {
+                "; the server ended the login after these (MaxAuthTries): name the right key \
+                 with ssh.identity"
+            }
+            None => "",
+        };
         let tried = match tried.as_slice() {
             [] => "nothing could be tried: there is no agent, no key in ~/.ssh and no password"
                 .to_owned(),
@@ -73,7 +91,7 @@ impl Credentials {
         Err(TransportError::new(
             TransportErrorKind::Auth,
             format!(
-                "the host is there, but lets `{user}` not in ({tried}; it takes {}); check \
+                "the host is there, but lets `{user}` not in ({tried}; it takes {}){enough}; check \
                  ssh.user and ssh.identity, and that the public key is in \
                  ~{user}/.ssh/authorized_keys there",
                 if offered.is_empty() {
@@ -160,6 +178,26 @@ fn with_agent(session: &Session, user: &str, tried: &mut Vec<String>) {
 fn is_refusal(error: &ssh2::Error) -> bool {
     // Authentication failed; the public key wasn't accepted.
     matches!(error.code(), ssh2::ErrorCode::Session(-18 | -19))
+}
+
+/// Tells a connection that broke from an answer that wasn't liked: the socket's own errors, and
+/// the server's farewell.
+fn is_broken(error: &ssh2::Error) -> bool {
+    matches!(
+        error.code(),
+        ssh2::ErrorCode::Session(-1 | -7 | -9 | -13 | -30 | -43)
+    )
+}
+
+fn cut(error: &ssh2::Error) -> TransportError {
+    TransportError::new(
+        TransportErrorKind::Protocol,
+        format!(
+            "the connection ended during the login: {}; is the network flaky, or sshd overloaded \
+             (MaxStartups, LoginGraceTime)?",
+            error.message()
+        ),
+    )
 }
 
 fn usual_keys() -> Vec<PathBuf> {

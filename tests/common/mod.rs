@@ -4,6 +4,7 @@
 
 pub mod cut;
 pub mod ground;
+pub mod site;
 pub mod sshd;
 
 use std::fs;

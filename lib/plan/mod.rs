@@ -5,23 +5,29 @@
 
 mod bootstrap;
 mod busy;
+mod diff;
 mod facts;
 mod holder;
 mod host_runs;
+mod leftover;
 mod package;
 mod preflight;
 mod probe;
 mod reason;
 mod receipt;
 mod resolve;
+mod saved;
 mod step;
 
 pub use busy::{Blocked, blocked};
+pub use diff::{StepDiff, differences};
 pub use facts::{Busy, Facts, HostFacts, HostState};
 pub use holder::Holder;
 pub use host_runs::{HostRun, HostRunState, parse_host_runs};
+pub use leftover::leftovers;
 pub use package::{PackageError, Prepared, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight};
 pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
 pub use resolve::{PlanError, Planner};
+pub use saved::{SavedPlan, SavedStep};
 pub use step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};

@@ -16,7 +16,9 @@ pub(super) fn decide(step: &str, script: &str, values: &Values, host: &HostFacts
         return Decision::Run(vec![Reason::New]);
     };
     let mut reasons = Vec::new();
-    if receipt.status != 0 {
+    if let Some(why) = &receipt.stopped {
+        reasons.push(Reason::LastStopped { why: why.clone() });
+    } else if receipt.status != 0 {
         reasons.push(Reason::LastFailed {
             status: receipt.status,
         });
@@ -49,6 +51,7 @@ fn changed_values(old: &BTreeMap<String, RecordedInput>, values: &Values) -> Vec
                 from: old.get(name).and_then(RecordedInput::shown),
                 to: new.get(name).and_then(RecordedInput::shown),
                 place: input.place,
+                provider: None,
             });
         }
     }
@@ -58,6 +61,7 @@ fn changed_values(old: &BTreeMap<String, RecordedInput>, values: &Values) -> Vec
             from: gone.shown(),
             to: None,
             place: None,
+            provider: None,
         });
     }
     reasons

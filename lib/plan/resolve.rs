@@ -254,12 +254,38 @@ impl Planner<'_> {
             },
             Task::Bootstrap { .. } | Task::Job { .. } if self.force => asked("forced"),
             Task::Bootstrap { .. } | Task::Job { .. } => match known {
-                Some(host) => decide(&rendered.name, &rendered.script, &rendered.values, host),
+                Some(host) => {
+                    let decision = decide(&rendered.name, &rendered.script, &rendered.values, host);
+                    self.with_providers(decision, task)
+                }
                 None => Decision::Run(vec![Reason::StateUnknown {
                     why: self.why_unknown(task),
                 }]),
             },
         }
+    }
+
+    /// Names the components whose addresses a changed value was taken from.
+    fn with_providers(&self, mut decision: Decision, task: &Task) -> Decision {
+        let Task::Job { component: own, .. } = task else {
+            return decision;
+        };
+        if let Decision::Run(reasons) = &mut decision {
+            for reason in reasons {
+                if let Reason::ValueChanged {
+                    place: Some(place),
+                    provider,
+                    ..
+                } = reason
+                {
+                    let mut components = self.cluster.components.iter();
+                    let found = components
+                        .find(|component| component.instances.iter().any(|i| i.place == *place));
+                    *provider = found.map(|c| c.name.clone()).filter(|name| name != own);
+                }
+            }
+        }
+        decision
     }
 
     fn why_unknown(&self, task: &Task) -> String {

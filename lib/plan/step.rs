@@ -155,6 +155,9 @@ pub enum Reason {
         to: Option<String>,
         /// Where in the cluster file it stands now.
         place: Option<Place>,
+        /// The other component that it comes from, if it does.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        provider: Option<String>,
     },
     /// The values are the same but the script isn't (a newer version of the tool or of the job).
     ScriptChanged,
@@ -162,6 +165,11 @@ pub enum Reason {
     LastFailed {
         /// The exit status that the receipt holds.
         status: i32,
+    },
+    /// The last run of it was ended: cancelled, or past its deadline.
+    LastStopped {
+        /// What the receipt says of it.
+        why: String,
     },
     /// Everything is unchanged, but the component isn't healthy.
     Unhealthy {

@@ -3,6 +3,7 @@
 //! Each is made at once from data and returned as text; what is shown while a run goes on is
 //! `terminal`'s, and printing is the binary's.
 
+mod diff;
 mod exec;
 mod json;
 mod outcome;
@@ -12,6 +13,7 @@ mod status;
 mod summary;
 mod table;
 
+pub use diff::diff_text;
 pub use exec::{ExecEnd, ExecResult, exec_text};
 pub use json::JsonLines;
 pub use outcome::Outcome;

@@ -58,6 +58,7 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
             from,
             to,
             place,
+            provider,
         } => {
             let place = place
                 .map(|p| format!(" ({file}:{})", p.line))
@@ -70,7 +71,10 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
                 (Some(from), None) => format!("value gone: {name}, was {}", shown(from)),
                 (None, None) => format!("value changed: {name} (secret, not shown)"),
             };
-            change + &place
+            let provider = provider
+                .as_ref()
+                .map(|component| format!("{component} changed; "));
+            provider.unwrap_or_default() + &change + &place
         }
         Reason::ScriptChanged => {
             "script changed: a newer version of this tool or of the job".to_owned()
@@ -80,6 +84,7 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
         Reason::LastFailed { status } => {
             format!("the last run of it failed with exit status {status}")
         }
+        Reason::LastStopped { why } => format!("the last run of it was ended: {}", printable(why)),
         Reason::Unhealthy { why } => format!("unhealthy: {why}"),
         Reason::StillRunning { run } => {
             format!("it runs at this moment, started by run {run}: it's joined")

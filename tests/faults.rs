@@ -364,6 +364,6 @@ fn a_flood_of_a_gigabyte_fills_neither_memory_nor_disk() {
     let out = fs::metadata(server.path("state/runs/r/nats/out")).unwrap();
     println!(
         "1 flood: {heard} bytes heard, {missing} dropped, {} MiB on the disk at its end",
-        out.blocks() * 512 >> 20
+        (out.blocks() * 512) >> 20
     );
 }

@@ -47,6 +47,7 @@ fn one_of_each() -> Vec<Event> {
         from: from.map(s),
         to: Some(s("10.0.0.1")),
         place,
+        provider: None,
     };
     let results = [
         StepResult::Succeeded,

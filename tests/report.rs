@@ -331,6 +331,7 @@ fn a_plan_names_every_reason() {
             from: from.map(str::to_owned),
             to: to.map(str::to_owned),
             place: line.map(|line| Place::new(line, 7)),
+            provider: None,
         }
     };
     let s = str::to_owned;

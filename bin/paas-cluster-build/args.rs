@@ -154,15 +154,25 @@ pub struct RunArgs {
     #[command(flatten)]
     pub limit: Limit,
     #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// How hosts are changed.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    #[command(flatten)]
     pub forks: Forks,
     #[command(flatten)]
     pub patience: Patience,
     /// Leave the scripts on the hosts, for looking at them.
     #[arg(long)]
     pub keep_scripts: bool,
+    /// Don't ask before hosts are changed.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
-impl RunArgs {
+impl RunOptions {
     /// What the engine is to keep to.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -190,6 +200,40 @@ pub struct BuildArgs {
     pub force: bool,
 }
 
+/// The options of a plan.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Only these components.
+    #[arg(value_name = "COMPONENT")]
+    pub components: Vec<String>,
+    #[command(flatten)]
+    pub limit: Limit,
+    #[command(flatten)]
+    pub forks: Forks,
+    /// Plan as with --force.
+    #[arg(long)]
+    pub force: bool,
+    /// Don't contact the hosts; plan as if nothing were known of them.
+    #[arg(long, conflicts_with_all = ["diff", "out"])]
+    pub offline: bool,
+    /// Show how the scripts differ from those that last ran there.
+    #[arg(long)]
+    pub diff: bool,
+    /// Keep the plan in a file, for `apply`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The options of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// The file that `plan --out` wrote.
+    #[arg(value_name = "FILE")]
+    pub plan: PathBuf,
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -204,21 +248,9 @@ pub enum Command {
         force: bool,
     },
     /// Show what a build would run on which host, and why; changes nothing.
-    Plan {
-        /// Only these components.
-        #[arg(value_name = "COMPONENT")]
-        components: Vec<String>,
-        #[command(flatten)]
-        limit: Limit,
-        #[command(flatten)]
-        forks: Forks,
-        /// Plan as with --force.
-        #[arg(long)]
-        force: bool,
-        /// Don't contact the hosts; plan as if nothing were known of them.
-        #[arg(long)]
-        offline: bool,
-    },
+    Plan(PlanArgs),
+    /// Carry out a plan that `plan --out` kept, if everything is still as it was then.
+    Apply(ApplyArgs),
     /// Write every script of a build to a folder; contacts no host.
     Render {
         /// Only these components.

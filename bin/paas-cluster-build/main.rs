@@ -10,9 +10,11 @@
 mod args;
 mod commands;
 mod conductor;
+mod confirm;
 mod exit;
 mod follow;
 mod identity;
+mod inventory;
 mod secrets;
 mod show;
 mod workspace;
@@ -24,7 +26,7 @@ use paas_cluster_build::engine::Limits;
 use paas_cluster_build::job::Action;
 
 use args::{Cli, Command};
-use commands::{build, exec, lab, look, runs};
+use commands::{build, exec, lab, look, plan, runs};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -43,22 +45,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match command {
         Command::Build(args) => build::build(common, args),
         Command::Bootstrap { run, force } => build::bootstrap(common, run, *force),
-        Command::Plan {
-            components,
-            limit,
-            forks,
-            force,
-            offline,
-        } => {
-            let request = look::PlanRequest {
-                components,
-                limits: &limit.limit,
-                forks: forks.forks,
-                force: *force,
-                offline: *offline,
-            };
-            look::plan(common, &request)
-        }
+        Command::Plan(args) => plan::plan(common, args),
+        Command::Apply(args) => plan::apply(common, args),
         Command::Render {
             components,
             limit,

@@ -123,6 +123,7 @@ mod tests {
             from: Some("10.0.0.1".into()),
             to: Some("10.0.0.2".into()),
             place: Some(Place::new(17, 9)),
+            provider: None,
         };
         assert_eq!(decision, Decision::Run(vec![expected]));
     }

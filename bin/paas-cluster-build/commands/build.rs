@@ -3,11 +3,14 @@
 use paas_cluster_build::job::Action;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
-use paas_cluster_build::plan::{Decision, Finding, Plan, preflight};
+use paas_cluster_build::plan::{Decision, Facts, Finding, Plan, preflight};
 
-use crate::args::{BuildArgs, Common, ControlArgs, RunArgs};
-use crate::conductor::Conductor;
+use super::plan::tell_leftovers;
+use crate::args::{BuildArgs, Common, ControlArgs, Output, RunArgs};
+use crate::conductor::{Conductor, state_dir};
+use crate::confirm::{Harm, confirm};
 use crate::exit::{Exit, Failure};
+use crate::inventory;
 use crate::workspace::Workspace;
 
 /// `build`: machines first, then component after component.
@@ -38,26 +41,59 @@ fn converge(
     selection: &Selection,
     operation: &Operation,
 ) -> Result<Exit, Failure> {
-    let conductor = Conductor::new(workspace, common, args.limits())?;
-    let conductor = conductor.with_deadline(args.patience.timeout);
+    let conductor = Conductor::new(workspace, common, args.options.limits())?;
+    let conductor = conductor.with_deadline(args.options.patience.timeout);
     conductor.rehearse(operation, selection)?;
-    let plan = loop {
+    let (survey, plan) = loop {
         let survey = conductor.survey(selection)?;
-        let findings = preflight(
-            &workspace.cluster,
-            selection,
-            &workspace.jobs,
-            &survey.facts,
-        );
-        if !findings.is_empty() {
+        if let Some(findings) = ready(workspace, selection, &survey.facts) {
             return Err(not_ready(&findings));
         }
         let plan = conductor.plan(operation, &survey, force)?;
         if !conductor.must_wait(&plan, &survey)? {
-            break plan;
+            break (survey, plan);
         }
     };
-    conductor.run(&plan, &resume_line())
+    if common.output != Output::Json {
+        tell_leftovers(common, workspace, &survey.facts);
+    }
+    let file = common.config.display().to_string();
+    confirm(&plan, &file, args.options.yes, Harm::None)?;
+    let converge = Converge {
+        common,
+        workspace,
+        selection,
+    };
+    converge.run(&conductor, &plan, &resume_line())
+}
+
+/// What a run that builds remembers besides its journal.
+pub struct Converge<'a> {
+    pub common: &'a Common,
+    pub workspace: &'a Workspace,
+    pub selection: &'a Selection,
+}
+
+impl Converge<'_> {
+    /// Runs the plan; its hosts are remembered even if it fails, since they were touched.
+    pub fn run(
+        &self,
+        conductor: &Conductor<'_>,
+        plan: &Plan,
+        resume: &str,
+    ) -> Result<Exit, Failure> {
+        let state = state_dir(self.common)?;
+        if let Err(error) = inventory::remember(&state, &self.workspace.cluster, self.selection) {
+            anstream::eprintln!("warning: the hosts can't be remembered: {error}");
+        }
+        conductor.run(plan, resume)
+    }
+}
+
+/// Everything that stands in the way, if anything does.
+pub fn ready(workspace: &Workspace, selection: &Selection, facts: &Facts) -> Option<Vec<Finding>> {
+    let findings = preflight(&workspace.cluster, selection, &workspace.jobs, facts);
+    (!findings.is_empty()).then_some(findings)
 }
 
 /// `start`, `stop`, `restart`.
@@ -65,8 +101,8 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(&args.components, &args.run.limit.limit)?;
     let operation = operation::control(&workspace.cluster, &selection, action);
-    let conductor = Conductor::new(&workspace, common, args.run.limits())?;
-    let conductor = conductor.with_deadline(args.run.patience.timeout);
+    let conductor = Conductor::new(&workspace, common, args.run.options.limits())?;
+    let conductor = conductor.with_deadline(args.run.options.patience.timeout);
     conductor.rehearse(&operation, &selection)?;
     let plan = loop {
         let survey = conductor.survey(&selection)?;
@@ -75,6 +111,8 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
             break plan;
         }
     };
+    let file = common.config.display().to_string();
+    confirm(&plan, &file, args.run.options.yes, Harm::None)?;
     if !runs_anything(&plan) {
         anstream::eprintln!("nothing of this is installed; `build` installs it");
     }
@@ -82,7 +120,7 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
 }
 
 /// Every problem of every host, before anything was changed on any.
-fn not_ready(findings: &[Finding]) -> Failure {
+pub fn not_ready(findings: &[Finding]) -> Failure {
     let mut message = String::from("the hosts aren't ready; nothing was changed\n");
     for (host, of_host) in paas_cluster_build::plan::by_host(findings) {
         message.push_str(&format!("  {host}\n"));

@@ -1,4 +1,4 @@
-//! What only looks: plan, render, check, status, schema.
+//! What only looks: render, check, status, schema.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,9 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use paas_cluster_build::cluster_file;
 use paas_cluster_build::engine::Limits;
-use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, BOOTSTRAP};
-use paas_cluster_build::plan::{Facts, HostState, Plan};
+use paas_cluster_build::plan::{Facts, HostState};
 use paas_cluster_build::report::{self, Health, ReceiptSummary, StatusRow};
 
 use crate::args::{Common, Output};
@@ -17,46 +16,6 @@ use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
 use crate::show::colour;
 use crate::workspace::Workspace;
-
-/// What `plan` was asked for.
-pub struct PlanRequest<'a> {
-    pub components: &'a [String],
-    pub limits: &'a [String],
-    pub forks: u16,
-    pub force: bool,
-    pub offline: bool,
-}
-
-/// `plan`: what a build would run where, and why.
-pub fn plan(common: &Common, request: &PlanRequest<'_>) -> Result<Exit, Failure> {
-    let workspace = Workspace::load(common)?;
-    let selection = workspace.select(request.components, request.limits)?;
-    let operation = operation::build(&workspace.cluster, &selection);
-    let conductor = Conductor::new(&workspace, common, Limits::with_forks(request.forks))?;
-    let (plan, unreachable) = if request.offline {
-        (conductor.rehearse(&operation, &selection)?, Vec::new())
-    } else {
-        let survey = conductor.survey(&selection)?;
-        let plan = conductor.plan(&operation, &survey, request.force)?;
-        (plan, unreachable(&survey.facts))
-    };
-    let steps = planned(&plan);
-    if common.output == Output::Json {
-        for step in &steps {
-            print_json(step)?;
-        }
-    } else {
-        let file = common.config.display().to_string();
-        anstream::print!("{}", report::plan_text(&steps, &file, colour()));
-        if let Err(failure) = workspace.require_release(&selection) {
-            anstream::eprintln!("\nwarning: {}", failure.message);
-        }
-    }
-    if unreachable.is_empty() {
-        return Ok(Exit::Done);
-    }
-    Err(Failure::new(Exit::Unreachable, unreachable.join("\n")))
-}
 
 /// `render`: every script of a build as a file `<host>/<number>-<step>.sh`, and beside it what it
 /// is made of.
@@ -244,27 +203,7 @@ fn status_json(row: &StatusRow) -> serde_json::Value {
     })
 }
 
-fn planned(plan: &Plan) -> Vec<PlannedStep> {
-    let stages = plan.stages.iter();
-    let steps = stages.flat_map(|stage| {
-        stage.steps.iter().map(|step| PlannedStep {
-            stage: stage.name.clone(),
-            id: step.id.clone(),
-            decision: step.decision.clone(),
-        })
-    });
-    steps.collect()
-}
-
-fn unreachable(facts: &Facts) -> Vec<String> {
-    let hosts = facts.hosts.iter().filter_map(|(host, state)| match state {
-        HostState::Unknown { why, .. } => Some(format!("{host}: {why}")),
-        HostState::Known(_) => None,
-    });
-    hosts.collect()
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     anstream::println!(
         "{}",
         serde_json::to_string(value).map_err(anyhow::Error::from)?

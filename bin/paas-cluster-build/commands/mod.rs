@@ -4,4 +4,5 @@ pub mod build;
 pub mod exec;
 pub mod lab;
 pub mod look;
+pub mod plan;
 pub mod runs;

@@ -1,0 +1,116 @@
+//! The question before hosts are changed.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+
+use paas_cluster_build::event::PlannedStep;
+use paas_cluster_build::plan::{Decision, Mode, Plan};
+use paas_cluster_build::report;
+
+use crate::exit::{Exit, Failure};
+use crate::show::colour;
+
+/// What a run means for what is on the hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// It makes things so as the file says.
+    None,
+    /// It takes things away.
+    Destructive,
+}
+
+/// Shows the plan on a terminal and asks. Off a terminal nobody can answer: what is harmless goes
+/// on, what is destructive needs `--yes`.
+pub fn confirm(plan: &Plan, file: &str, yes: bool, harm: Harm) -> Result<(), Failure> {
+    let (steps, hosts) = size(plan);
+    if yes || steps == 0 {
+        return Ok(());
+    }
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return match harm {
+            Harm::None => Ok(()),
+            Harm::Destructive => Err(Failure::usage(
+                "this takes things away from hosts, and there is no terminal to ask on; add --yes \
+                 if that is meant",
+            )),
+        };
+    }
+    anstream::eprint!("{}", report::plan_text(&planned(plan), file, colour()));
+    ask(steps, hosts, harm, &mut stdin().lock(), &mut stderr())
+}
+
+/// Asks once; anything but a yes is a no.
+fn ask(
+    steps: usize,
+    hosts: usize,
+    harm: Harm,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let (steps, hosts) = (count(steps, "step"), count(hosts, "host"));
+    let warning = match harm {
+        Harm::None => "",
+        Harm::Destructive => " (this takes things away)",
+    };
+    write!(output, "run {steps} on {hosts}{warning}? [y/N] ")?;
+    output.flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(
+            Exit::Cancelled,
+            "not confirmed; nothing was changed",
+        )),
+    }
+}
+
+/// How many steps of the plan run, on how many hosts.
+fn size(plan: &Plan) -> (usize, usize) {
+    let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let running = steps.filter(|step| {
+        matches!(step.decision, Decision::Run(_)) && !matches!(step.mode, Mode::Follow { .. })
+    });
+    let hosts: Vec<_> = running.map(|step| step.id.host).collect();
+    (hosts.len(), hosts.iter().collect::<BTreeSet<_>>().len())
+}
+
+/// The plan's steps as they are shown.
+pub fn planned(plan: &Plan) -> Vec<PlannedStep> {
+    let stages = plan.stages.iter();
+    let steps = stages.flat_map(|stage| stage.steps.iter().map(move |step| (&stage.name, step)));
+    steps
+        .map(|(stage, step)| PlannedStep {
+            stage: stage.clone(),
+            id: step.id.clone(),
+            decision: step.decision.clone(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(text: &str) -> (bool, String) {
+        let mut said = Vec::new();
+        let answer = ask(1, 2, Harm::Destructive, &mut text.as_bytes(), &mut said);
+        (answer.is_ok(), String::from_utf8(said).unwrap())
+    }
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for yes in ["y\n", "Yes\n", " y \n"] {
+            assert!(answered(yes).0, "{yes:?}");
+        }
+        for no in ["", "\n", "n\n", "yep\n", "y y\n"] {
+            assert!(!answered(no).0, "{no:?}");
+        }
+        let question = answered("y\n").1;
+        assert_eq!(
+            question,
+            "run 1 step on 2 hosts (this takes things away)? [y/N] "
+        );
+    }
+}

@@ -234,6 +234,16 @@ pub struct ApplyArgs {
     pub options: RunOptions,
 }
 
+/// What to take down.
+#[derive(Debug, Clone, Args)]
+pub struct RemoveArgs {
+    /// Components (on all their hosts, or on --limit), hosts, or steps that are left over.
+    #[arg(value_name = "COMPONENT|HOST", required = true)]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -309,6 +319,8 @@ pub enum Command {
     Stop(ControlArgs),
     /// Restart components, one host of each at a time.
     Restart(ControlArgs),
+    /// Stop components and take them down, or everything on a host; data stays.
+    Remove(RemoveArgs),
     /// Run one command on the selected hosts; equal outputs are shown together.
     Exec {
         #[command(flatten)]

@@ -26,7 +26,7 @@ use paas_cluster_build::engine::Limits;
 use paas_cluster_build::job::Action;
 
 use args::{Cli, Command};
-use commands::{build, exec, lab, look, plan, runs};
+use commands::{build, exec, lab, look, plan, remove, runs};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -75,6 +75,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Start(args) => build::control(common, args, Action::Start),
         Command::Stop(args) => build::control(common, args, Action::Stop),
         Command::Restart(args) => build::control(common, args, Action::Restart),
+        Command::Remove(args) => remove::remove(common, args),
         Command::Exec {
             limit,
             forks,

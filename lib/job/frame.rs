@@ -48,7 +48,18 @@ struct Control<'a> {
     units_reversed: Vec<&'a str>,
 }
 
-/// Puts a whole script together; `part` is the job's own, for a deploy.
+/// `cluster_jobs/remove.sh`: stopping for good.
+#[derive(Template, Serialize)]
+#[template(path = "remove.sh", config = "config/askama.toml")]
+struct Removal<'a> {
+    services_reversed: Vec<&'a str>,
+    units_reversed: Vec<&'a str>,
+}
+
+/// `cluster_jobs/forget.sh`: the end of a removal.
+const FORGET: &str = include_str!("../../cluster_jobs/forget.sh");
+
+/// Puts a whole script together; `part` is the job's own, for a deploy and for a removal.
 pub(super) fn assemble(
     action: Action,
     values: &Values,
@@ -56,26 +67,28 @@ pub(super) fn assemble(
     part: impl FnOnce() -> Result<String, JobError>,
 ) -> Result<String, JobError> {
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
-    let mut pieces = vec![
-        prelude.render().map_err(as_error)?,
-        health_part(health).render().map_err(as_error)?,
-    ];
+    let mut pieces = vec![prelude.render().map_err(as_error)?];
+    if action != Action::Remove {
+        pieces.push(health_part(health).render().map_err(as_error)?);
+    }
     match action {
         Action::Deploy => pieces.push(part()?),
         Action::Start => pieces.push(control(health, true, false)?),
         Action::Stop => pieces.push(control(health, false, true)?),
         Action::Restart => pieces.push(control(health, true, true)?),
+        Action::Remove => pieces.extend([removal(health)?, part()?, FORGET.to_owned()]),
         Action::Health => {}
     }
     match action {
         Action::Deploy | Action::Start | Action::Restart => pieces.push("wait_healthy".to_owned()),
         Action::Health => pieces.push("check_health".to_owned()),
-        Action::Stop => {}
+        Action::Stop | Action::Remove => {}
     }
     // Both engines drop the newline at a template's end.
     let pieces: Vec<&str> = pieces
         .iter()
         .map(|piece| piece.trim_end_matches('\n'))
+        .filter(|piece| !piece.is_empty())
         .collect();
     Ok(pieces.join("\n\n") + "\n")
 }
@@ -108,6 +121,17 @@ fn control(health: &Health, starts: bool, stops: bool) -> Result<String, JobErro
         stops,
         services: &health.services,
         units: &health.units,
+        services_reversed: services.iter().map(String::as_str).collect(),
+        units_reversed: units.iter().map(String::as_str).collect(),
+    }
+    .render()
+    .map_err(as_error)
+}
+
+fn removal(health: &Health) -> Result<String, JobError> {
+    let reversed = |names: &'_ [String]| names.iter().rev().cloned().collect::<Vec<_>>();
+    let (services, units) = (reversed(&health.services), reversed(&health.units));
+    Removal {
         services_reversed: services.iter().map(String::as_str).collect(),
         units_reversed: units.iter().map(String::as_str).collect(),
     }

@@ -30,17 +30,20 @@ pub enum Action {
     Stop,
     /// Restart and wait until healthy.
     Restart,
+    /// Stop it and take down what a deploy set up; data stays.
+    Remove,
     /// Look, read-only, whether it is healthy: exit status 0, or else a reason on its output.
     Health,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 5] = [
+    pub const ALL: [Action; 6] = [
         Action::Deploy,
         Action::Start,
         Action::Stop,
         Action::Restart,
+        Action::Remove,
         Action::Health,
     ];
 
@@ -51,6 +54,7 @@ impl Action {
             Action::Start => "start",
             Action::Stop => "stop",
             Action::Restart => "restart",
+            Action::Remove => "remove",
             Action::Health => "health",
         }
     }
@@ -82,6 +86,8 @@ pub trait Job: Send + Sync {
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError>;
 
     /// Renders the whole script for an action: prelude, the job's part, and the wait for health.
+    /// The way back needs no values but those that every script has, since what is removed may no
+    /// longer be in the cluster file.
     ///
     /// # Errors
     /// A template that can't be rendered from these values.

@@ -120,7 +120,11 @@ impl Job for ReleaseJob {
     }
 
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError> {
-        assemble(action, values, &self.health, || (self.render)(values))
+        assemble(action, values, &self.health, || match action {
+            // Its settings lie in the release's own files, which stay as they are.
+            Action::Remove => Ok(String::new()),
+            _ => (self.render)(values),
+        })
     }
 
     fn template(&self) -> (&str, &str) {

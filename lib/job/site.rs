@@ -105,6 +105,8 @@ pub(super) struct SiteJob {
     values: BTreeMap<String, ValueEntry>,
     template_path: String,
     template: String,
+    /// The job's own way back, with its path.
+    removal: Option<(String, String)>,
 }
 
 /// Reads every folder; a folder that can't be read is an error beside the jobs that can.
@@ -173,6 +175,11 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
         }
     }
     let template_path = folder.join(format!("{name}.sh"));
+    let removal_path = folder.join(format!("{name}.remove.sh"));
+    let removal = match removal_path.exists() {
+        true => Some((removal_path.display().to_string(), text(&removal_path)?)),
+        false => None,
+    };
     let needs = file.needs.into_iter().map(|need| Need {
         job: need.job,
         why: need.why,
@@ -202,6 +209,7 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
             .collect(),
         template: text(&template_path)?,
         template_path: template_path.display().to_string(),
+        removal,
     })
 }
 
@@ -244,6 +252,21 @@ impl ValueEntry {
     }
 }
 
+impl SiteJob {
+    /// Where there are services or units, stopping them for good is a way back.
+    fn removal_without_script(&self, values: &Values) -> Result<String, JobError> {
+        if self.health.services.is_empty() && self.health.units.is_empty() {
+            let name = &self.facts.name;
+            return Err(JobError::new(format!(
+                "the job {name} has no way back: it names neither services nor units; write \
+                 {name}.remove.sh beside {}",
+                self.template_path
+            )));
+        }
+        assemble(Action::Remove, values, &self.health, || Ok(String::new()))
+    }
+}
+
 impl Job for SiteJob {
     fn facts(&self) -> &JobFacts {
         &self.facts
@@ -282,8 +305,13 @@ impl Job for SiteJob {
     }
 
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError> {
+        let (path, text) = match (action, &self.removal) {
+            (Action::Remove, Some((path, text))) => (path, text),
+            (Action::Remove, None) => return self.removal_without_script(values),
+            _ => (&self.template_path, &self.template),
+        };
         assemble(action, values, &self.health, || {
-            render_site_template(&self.template_path, &self.template, values).map_err(JobError::new)
+            render_site_template(path, text, values).map_err(JobError::new)
         })
     }
 

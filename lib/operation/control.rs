@@ -10,13 +10,6 @@ use crate::model::{Cluster, Selection};
 /// `max_in_flight`, so that the component as a whole stays up.
 pub fn control(cluster: &Cluster, selection: &Selection, action: Action) -> Operation {
     let mut stages = job_stages(cluster, selection, action);
-    let name = match action {
-        Action::Start => "start",
-        Action::Stop => "stop",
-        Action::Restart => "restart",
-        Action::Deploy => "deploy",
-        Action::Health => "health",
-    };
     match action {
         Action::Stop => stages.reverse(),
         Action::Restart => {
@@ -27,5 +20,8 @@ pub fn control(cluster: &Cluster, selection: &Selection, action: Action) -> Oper
         }
         _ => {}
     }
-    Operation { name, stages }
+    Operation {
+        name: action.name(),
+        stages,
+    }
 }

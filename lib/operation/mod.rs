@@ -8,6 +8,7 @@ mod build;
 mod control;
 mod exec;
 mod probe;
+mod remove;
 mod runs;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ pub use build::build;
 pub use control::control;
 pub use exec::exec;
 pub use probe::probe;
+pub use remove::{Removal, left_without, remove};
 pub use runs::runs;
 
 use crate::job::Action;
@@ -87,6 +89,20 @@ pub enum Task {
         /// What it's asked to do.
         action: Action,
     },
+    /// Takes a component down; the cluster file needn't name it any more.
+    Remove {
+        /// Where.
+        host: IpAddr,
+        /// The step's name.
+        step: String,
+        /// The job.
+        job: String,
+    },
+    /// Takes away what bootstrap brought.
+    Unbootstrap {
+        /// Where.
+        host: IpAddr,
+    },
     /// Runs the operator's own command.
     Exec {
         /// Where.
@@ -106,6 +122,8 @@ impl Task {
             | Task::Runs { host }
             | Task::Bootstrap { host }
             | Task::Job { host, .. }
+            | Task::Remove { host, .. }
+            | Task::Unbootstrap { host }
             | Task::Exec { host, .. } => *host,
         }
     }

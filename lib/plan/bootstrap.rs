@@ -28,6 +28,21 @@ struct InitScript {
     release_ref: String,
 }
 
+/// `deploy/remove_host.sh`.
+#[derive(Template)]
+#[template(path = "remove_host.sh", config = "config/askama.toml")]
+struct RemoveScript<'a> {
+    home: &'a str,
+}
+
+/// Renders the way back.
+pub(super) fn render_removal(home: &str) -> Result<String, PlanError> {
+    RemoveScript { home }.render().map_err(|error| PlanError {
+        message: format!("deploy/remove_host.sh: {error}"),
+        place: None,
+    })
+}
+
 /// Collects what the script is made of.
 pub(super) fn values(
     host: &Host,

@@ -177,6 +177,34 @@ impl Planner<'_> {
                     values,
                 })
             }
+            Task::Remove { host, step, job } => {
+                let of_host = self.host(*host)?;
+                let known = self.catalog.get(job).ok_or_else(|| PlanError {
+                    message: format!(
+                        "{step} on {host} can't be removed: the job {job} isn't known any more; put \
+                         its folder back into jobs_dir"
+                    ),
+                    place: None,
+                })?;
+                let mut values = Values::new();
+                values.set("paas_user", &of_host.ssh.user);
+                values.set("paas_home", self.home(of_host));
+                values.set("own_address", *host);
+                Ok(Rendered {
+                    name: step.clone(),
+                    action: Action::Remove.name(),
+                    mode: Mode::Supervised,
+                    script: known.render(Action::Remove, &values)?,
+                    values,
+                })
+            }
+            Task::Unbootstrap { host } => Ok(Rendered {
+                name: BOOTSTRAP.to_owned(),
+                action: Action::Remove.name(),
+                mode: Mode::Supervised,
+                script: bootstrap::render_removal(&self.home(self.host(*host)?))?,
+                values: Values::new(),
+            }),
             Task::Exec {
                 host,
                 command,
@@ -243,7 +271,9 @@ impl Planner<'_> {
         };
         match task {
             Task::Probe { .. } | Task::Runs { .. } | Task::Exec { .. } => asked(rendered.action),
-            Task::Job {
+            Task::Remove { .. }
+            | Task::Unbootstrap { .. }
+            | Task::Job {
                 action: Action::Start | Action::Stop | Action::Restart,
                 ..
             } => match known {

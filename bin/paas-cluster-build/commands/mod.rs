@@ -5,4 +5,5 @@ pub mod exec;
 pub mod lab;
 pub mod look;
 pub mod plan;
+pub mod remove;
 pub mod runs;

@@ -48,6 +48,12 @@ at_work() {
 	grep -qaF -- "$2" "/proc/$number/cmdline" 2>/dev/null
 }
 
+# Tells whether a step's instance leads the others, only where the step has left a receipt.
+check_leader() {
+	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
+	if printf '%s\n' "$2" | timeout 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
+}
+
 # Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
 # whoever starts a step in this moment shall not find it taken.
 holder() {
@@ -74,5 +80,6 @@ for file in "$root"/secrets/*; do
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
 done
 {% for check in checks %}check_health {{ check.step }} {{ check.script }}
+{% endfor %}{% for leader in leaders %}check_leader {{ leader.step }} {{ leader.script }}
 {% endfor %}# Last, so that the time that the checks took doesn't look like a wrong clock.
 date '+clock %s'

@@ -249,6 +249,8 @@ fn stage(name: &str, hosts: impl IntoIterator<Item = u8>) -> Stage {
         max_in_flight: None,
         canaries: 0,
         max_failures: None,
+        room: None,
+        leaders: 0,
     }
 }
 

@@ -40,7 +40,7 @@ fn every_script_of_every_job() {
             files.push(file);
         }
     }
-    assert_eq!(files.len(), 45);
+    assert_eq!(files.len(), 9 * Action::ALL.len());
     assert_shellcheck_clean(&files);
 }
 
@@ -73,6 +73,7 @@ fn bootstrap_and_probe() {
         facts: &facts,
         run: &run,
         force: false,
+        below_min_up: false,
     };
     let selection = cluster.select(&[], &["10.1.59.175".to_owned()]).unwrap();
     let mut files = Vec::new();

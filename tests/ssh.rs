@@ -2,7 +2,7 @@
 //! own. Who runs the tests logs in as themselves; nothing outside of temporary folders is touched.
 
 use std::fs;
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use paas_cluster_build::model::{HostKeyPolicy, Jump, PasswordSource, Sudo};
 use paas_cluster_build::script::Upload;
 use paas_cluster_build::transport::{
-    Connection, SshTransport, StepEnd, StepRequest, Transport, TransportErrorKind,
+    SshTransport, StepEnd, StepRequest, Transport, TransportErrorKind,
 };
 
 mod common;

@@ -167,6 +167,9 @@ pub struct RunOptions {
     /// Leave the scripts on the hosts, for looking at them.
     #[arg(long)]
     pub keep_scripts: bool,
+    /// Take instances down although fewer than min_up of their component stay up.
+    #[arg(long)]
+    pub below_min_up: bool,
     /// Don't ask before hosts are changed.
     #[arg(long, short)]
     pub yes: bool,

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ pub struct Conductor<'a> {
     waiting_since: Cell<Option<Instant>>,
     /// After how long a run is ended.
     deadline: Option<Duration>,
+    below_min_up: bool,
     pub(crate) state_dir: PathBuf,
     release: Option<PreparedRelease>,
 }
@@ -77,6 +79,7 @@ impl<'a> Conductor<'a> {
             on_lock,
             waiting_since: Cell::new(None),
             deadline: None,
+            below_min_up: false,
             state_dir: state_dir(common)?,
             release: workspace.prepare_release()?,
         })
@@ -85,6 +88,12 @@ impl<'a> Conductor<'a> {
     /// Ends the run when it has taken so long.
     pub fn with_deadline(mut self, deadline: Option<Duration>) -> Conductor<'a> {
         self.deadline = deadline;
+        self
+    }
+
+    /// Lets components have fewer instances up than their `min_up`.
+    pub fn below_min_up(mut self, below: bool) -> Conductor<'a> {
+        self.below_min_up = below;
         self
     }
 
@@ -102,7 +111,9 @@ impl<'a> Conductor<'a> {
     /// that a run then goes on with.
     pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
         let vault = self.vault(selection);
-        let probe = operation::probe(&self.workspace.cluster, selection, &vault.keepers());
+        let mut others = vault.keepers();
+        others.extend(self.fellows(selection));
+        let probe = operation::probe(&self.workspace.cluster, selection, &others);
         let blind = Survey {
             facts: Facts::default(),
             secrets: vault.stand_ins(),
@@ -147,6 +158,7 @@ impl<'a> Conductor<'a> {
             facts: &survey.facts,
             run: &self.run,
             force,
+            below_min_up: self.below_min_up,
         };
         planner
             .resolve(operation)
@@ -272,6 +284,18 @@ impl<'a> Conductor<'a> {
                 return;
             }
         }
+    }
+
+    /// The hosts of all instances of each selected component: how many of them are up matters.
+    fn fellows(&self, selection: &Selection) -> Vec<IpAddr> {
+        let mut hosts = Vec::new();
+        for component in &self.workspace.cluster.components {
+            let instances = || component.instances.iter().map(|i| i.address);
+            if instances().any(|host| selection.has(&component.name, host)) {
+                hosts.extend(instances());
+            }
+        }
+        hosts
     }
 
     pub(crate) fn vault(&self, selection: &Selection) -> Vault<'_> {

@@ -183,6 +183,8 @@ pub struct Rollout {
     pub canaries: Option<At<usize>>,
     /// `max_failures`.
     pub max_failures: Option<At<usize>>,
+    /// `min_up`.
+    pub min_up: Option<At<usize>>,
 }
 
 /// One entry of `vars`.

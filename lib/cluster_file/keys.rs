@@ -109,6 +109,12 @@ pub(super) const FILE: Keys = keys(
              every host is tried unless set.",
         ),
         optional(
+            "min_up",
+            Shape::Count { min: 0 },
+            "How many instances of a component stay up while others are restarted or deployed \
+             anew; one unless set, where there are several.",
+        ),
+        optional(
             "jobs_dir",
             Shape::Text(&PATH),
             "The folder of the site's own jobs, each a folder with a job.yml.",
@@ -169,6 +175,11 @@ pub(super) const SERVER: Keys = Keys {
                 "max_failures",
                 Shape::Count { min: 0 },
                 "As the file's `max_failures`, for this component.",
+            ),
+            optional(
+                "min_up",
+                Shape::Count { min: 0 },
+                "As the file's `min_up`, for this component.",
             ),
         ],
     )

@@ -114,6 +114,7 @@ fn rollout(map: &Node) -> Rollout {
         max_in_flight: number(map, "max_in_flight"),
         canaries: number(map, "canaries"),
         max_failures: number(map, "max_failures"),
+        min_up: number(map, "min_up"),
     }
 }
 

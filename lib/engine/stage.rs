@@ -1,4 +1,5 @@
-//! One stage: its steps at once, under `--forks`, `max_in_flight`, `canaries` and `max_failures`.
+//! One stage: its steps at once, under `--forks`, `max_in_flight`, `canaries`, `max_failures` and
+//! the room that `min_up` leaves; leaders last.
 
 use std::collections::VecDeque;
 
@@ -43,7 +44,9 @@ pub(super) async fn run(active: &mut ActiveRun<'_>, stage: &Stage) {
         .iter()
         .filter(|step| is_runnable(&step.decision))
         .collect();
-    let (canaries, others) = runnable.split_at(stage.canaries.min(runnable.len()));
+    let leaders = runnable.len() - stage.leaders.min(runnable.len());
+    let (followers, leaders) = runnable.split_at(leaders);
+    let (canaries, others) = followers.split_at(stage.canaries.min(followers.len()));
     work.run_all(canaries, Some(0)).await;
     if work.failures > 0 {
         for step in others {
@@ -51,6 +54,13 @@ pub(super) async fn run(active: &mut ActiveRun<'_>, stage: &Stage) {
         }
     } else {
         work.run_all(others, stage.max_failures).await;
+    }
+    if work.failures > 0 {
+        for step in leaders {
+            work.give_up(step, "it leads, and another one failed").await;
+        }
+    } else {
+        work.run_all(leaders, stage.max_failures).await;
     }
     let failed = work.failures;
     events
@@ -79,16 +89,10 @@ impl Work<'_, '_> {
     /// Runs steps at once as far as the limits allow; gives up the rest after too many failures
     /// or when the operator cancels.
     async fn run_all(&mut self, steps: &[&Step], max_failures: Option<usize>) {
-        let at_once = self
-            .active
-            .engine
-            .limits
-            .forks
-            .min(self.stage.max_in_flight.unwrap_or(usize::MAX));
         let mut waiting: VecDeque<&Step> = steps.iter().copied().collect();
         let mut running: JoinSet<(StepId, Turn)> = JoinSet::new();
         loop {
-            while running.len() < at_once.max(1) && self.why_stop(max_failures).is_none() {
+            while running.len() < self.at_once() && self.why_stop(max_failures).is_none() {
                 let Some(step) = waiting.pop_front() else {
                     break;
                 };
@@ -112,6 +116,17 @@ impl Work<'_, '_> {
                 .unwrap_or_else(|| "cancelled".to_owned());
             self.give_up(step, &why).await;
         }
+    }
+
+    /// How many steps may run at once now; a failed one's instance is down and takes its room.
+    fn at_once(&self) -> usize {
+        let forks = self.active.engine.limits.forks;
+        let in_flight = self.stage.max_in_flight.unwrap_or(usize::MAX);
+        let room = self.stage.room.unwrap_or(usize::MAX);
+        forks
+            .min(in_flight)
+            .max(1)
+            .min(room.saturating_sub(self.failures))
     }
 
     fn spawn(&self, step: &Step, running: &mut JoinSet<(StepId, Turn)>) {
@@ -183,6 +198,12 @@ impl Work<'_, '_> {
     fn why_stop(&self, max_failures: Option<usize>) -> Option<String> {
         if self.active.cancel.level() > 0 {
             return Some("the run was cancelled".to_owned());
+        }
+        if self.stage.room.is_some_and(|room| self.failures >= room) {
+            return Some(format!(
+                "min_up: no more of {} may be down",
+                self.stage.name
+            ));
         }
         let borne = max_failures?;
         (self.failures > borne).then(|| {

@@ -79,6 +79,12 @@ pub trait Job: Send + Sync {
         &[]
     }
 
+    /// Returns a shell command that exits with 0 on the instance that leads the others, where
+    /// there is one: it's taken down last.
+    fn leader(&self) -> Option<&str> {
+        None
+    }
+
     /// Collects the values that its scripts on this host are made of.
     ///
     /// # Errors

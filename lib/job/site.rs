@@ -63,6 +63,8 @@ struct JobFile {
     health_timeout: Option<u32>,
     #[serde(default)]
     logs: Vec<String>,
+    /// A command that exits with 0 on the instance that leads.
+    leader: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,6 +109,7 @@ pub(super) struct SiteJob {
     template: String,
     /// The job's own way back, with its path.
     removal: Option<(String, String)>,
+    leader: Option<String>,
 }
 
 /// Reads every folder; a folder that can't be read is an error beside the jobs that can.
@@ -210,6 +213,7 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
         template: text(&template_path)?,
         template_path: template_path.display().to_string(),
         removal,
+        leader: file.leader,
     })
 }
 
@@ -270,6 +274,10 @@ impl SiteJob {
 impl Job for SiteJob {
     fn facts(&self) -> &JobFacts {
         &self.facts
+    }
+
+    fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
     }
 
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError> {

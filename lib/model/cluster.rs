@@ -44,6 +44,9 @@ pub struct Component {
     /// How many failed hosts are borne before no further host of it is started (`None`: every
     /// host of the stage is tried).
     pub max_failures: Option<usize>,
+    /// How many of its instances stay up while others are restarted or deployed anew; fewer than
+    /// there are.
+    pub min_up: usize,
     /// Values for this component's templates; they win over the cluster's.
     pub vars: Vars,
     /// Where the name stands in `components`.

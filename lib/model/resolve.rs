@@ -104,6 +104,18 @@ fn component(file: &ClusterFile, name: &At<String>, server: &Server) -> Componen
         max_in_flight: rollout(&server.rollout.max_in_flight, &file.rollout.max_in_flight),
         canaries: rollout(&server.rollout.canaries, &file.rollout.canaries).unwrap_or(0),
         max_failures: rollout(&server.rollout.max_failures, &file.rollout.max_failures),
+        // A default for all never asks more of a component than it has.
+        min_up: server.rollout.min_up.as_ref().map_or_else(
+            || {
+                let others = server.hosts.len().saturating_sub(1);
+                file.rollout
+                    .min_up
+                    .as_ref()
+                    .map_or(1, |at| at.value)
+                    .min(others)
+            },
+            |at| at.value,
+        ),
         vars: vars(&server.vars),
         place: name.place,
     }

@@ -369,6 +369,15 @@ fn rollouts(file: &ClusterFile, problems: &mut Vec<Problem>) {
         let hosts = server.hosts.len();
         let canaries = server.rollout.canaries.as_ref();
         // Hosts whose address couldn't be read aren't among those that are counted here.
+        let min_up = server.rollout.min_up.as_ref();
+        if let Some(all) = min_up.filter(|at| at.value >= hosts && !server.hosts_incomplete) {
+            let message = format!(
+                "min_up is {} and there {} {hosts}: none could ever be restarted",
+                all.value,
+                if hosts == 1 { "is only" } else { "are only" }
+            );
+            problems.push(at(all, message).expected(format!("less than {hosts}")));
+        }
         if let Some(many) = canaries.filter(|at| at.value > hosts && !server.hosts_incomplete) {
             let message = format!(
                 "there are more canaries ({}) than hosts ({hosts})",

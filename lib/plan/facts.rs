@@ -53,6 +53,8 @@ pub struct HostFacts {
     pub receipts: BTreeMap<String, Receipt>,
     /// The health of the steps that have a receipt: fine, or why not.
     pub health: BTreeMap<String, Result<(), String>>,
+    /// The steps whose instance here leads the others.
+    pub leads: BTreeSet<String>,
     /// The step that has the host now.
     pub busy: Option<Busy>,
     /// The secrets that the host keeps, by name.
@@ -119,6 +121,9 @@ impl HostFacts {
                 }
                 "healthy" => {
                     facts.health.insert(rest.to_owned(), Ok(()));
+                }
+                "leader" => {
+                    facts.leads.insert(rest.to_owned());
                 }
                 "unhealthy" => {
                     let (step, why) = rest.split_once(' ').unwrap_or((rest, "no reason given"));

@@ -16,6 +16,7 @@ mod probe;
 mod reason;
 mod receipt;
 mod resolve;
+mod rolling;
 mod saved;
 mod step;
 

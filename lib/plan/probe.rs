@@ -19,12 +19,18 @@ pub(super) struct HealthCheck {
 #[template(path = "probe.sh", config = "config/askama.toml")]
 struct ProbeScript {
     checks: Vec<HealthCheck>,
+    leaders: Vec<HealthCheck>,
 }
 
 /// Renders the probe of one host.
-pub(super) fn render(checks: Vec<HealthCheck>) -> Result<String, PlanError> {
-    ProbeScript { checks }.render().map_err(|error| PlanError {
-        message: format!("deploy/probe.sh: {error}"),
-        place: None,
-    })
+pub(super) fn render(
+    checks: Vec<HealthCheck>,
+    leaders: Vec<HealthCheck>,
+) -> Result<String, PlanError> {
+    ProbeScript { checks, leaders }
+        .render()
+        .map_err(|error| PlanError {
+            message: format!("deploy/probe.sh: {error}"),
+            place: None,
+        })
 }

@@ -35,6 +35,8 @@ pub struct Planner<'a> {
     pub run: &'a RunIdentity,
     /// Whether steps run although nothing changed.
     pub force: bool,
+    /// Whether a component may have fewer instances up than its `min_up`.
+    pub below_min_up: bool,
 }
 
 /// Why a step can't be rendered.
@@ -80,6 +82,8 @@ impl Planner<'_> {
                 max_in_flight: outline.max_in_flight,
                 canaries: outline.canaries,
                 max_failures: outline.max_failures,
+                room: None,
+                leaders: 0,
             };
             for step in steps.by_ref().take(outline.tasks.len()) {
                 match step {
@@ -88,6 +92,14 @@ impl Planner<'_> {
                 }
             }
             stages.push(stage);
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        for (stage, outline) in stages.iter_mut().zip(&operation.stages) {
+            if let Err(error) = self.keep_up(stage, outline) {
+                errors.push(error);
+            }
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -157,7 +169,7 @@ impl Planner<'_> {
                 name: "probe".to_owned(),
                 action: "probe",
                 mode: Mode::Query,
-                script: probe::render(self.health_checks(*host)?)?,
+                script: probe::render(self.health_checks(*host)?, self.leader_checks(*host))?,
                 values: Values::new(),
             }),
             Task::Runs { .. } => Ok(Rendered {
@@ -347,6 +359,24 @@ impl Planner<'_> {
             }
         }
         Ok(checks)
+    }
+
+    /// The questions for leaders, of the jobs that have one.
+    fn leader_checks(&self, host: IpAddr) -> Vec<HealthCheck> {
+        let mut checks = Vec::new();
+        for component in &self.cluster.components {
+            if !component.instances.iter().any(|i| i.address == host) {
+                continue;
+            }
+            for name in &component.jobs {
+                let leader = self.catalog.get(name).and_then(|job| job.leader());
+                checks.extend(leader.map(|script| HealthCheck {
+                    step: component.step_name(name),
+                    script: script.to_owned(),
+                }));
+            }
+        }
+        checks
     }
 
     fn bootstrap_values(&self, host: &Host) -> Values {

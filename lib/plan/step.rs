@@ -47,6 +47,10 @@ pub struct Stage {
     pub canaries: usize,
     /// How many failures are borne before no further step of it is started.
     pub max_failures: Option<usize>,
+    /// How many instances may be down for it at once, those of failed steps included.
+    pub room: Option<usize>,
+    /// How many of its steps, at the end, are those of leaders: they come after all others.
+    pub leaders: usize,
 }
 
 /// One rendered script for one host.
@@ -98,6 +102,8 @@ impl Stage {
             max_in_flight: None,
             canaries: 0,
             max_failures: None,
+            room: None,
+            leaders: 0,
         }
     }
 }

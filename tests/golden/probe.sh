@@ -48,6 +48,12 @@ at_work() {
 	grep -qaF -- "$2" "/proc/$number/cmdline" 2>/dev/null
 }
 
+# Tells whether a step's instance leads the others, only where the step has left a receipt.
+check_leader() {
+	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
+	if printf '%s\n' "$2" | timeout 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
+}
+
 # Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
 # whoever starts a step in this moment shall not find it taken.
 holder() {

@@ -43,6 +43,7 @@ fn converge(
 ) -> Result<Exit, Failure> {
     let conductor = Conductor::new(workspace, common, args.options.limits())?;
     let conductor = conductor.with_deadline(args.options.patience.timeout);
+    let conductor = conductor.below_min_up(args.options.below_min_up);
     conductor.rehearse(operation, selection)?;
     let (survey, plan) = loop {
         let survey = conductor.survey(selection)?;
@@ -103,6 +104,7 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
     let operation = operation::control(&workspace.cluster, &selection, action);
     let conductor = Conductor::new(&workspace, common, args.run.options.limits())?;
     let conductor = conductor.with_deadline(args.run.options.patience.timeout);
+    let conductor = conductor.below_min_up(args.run.options.below_min_up);
     conductor.rehearse(&operation, &selection)?;
     let plan = loop {
         let survey = conductor.survey(&selection)?;

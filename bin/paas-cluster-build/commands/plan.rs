@@ -151,6 +151,7 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
     let operation = operation::build(&workspace.cluster, &selection);
     let conductor = Conductor::new(&workspace, common, args.options.limits())?;
     let conductor = conductor.with_deadline(args.options.patience.timeout);
+    let conductor = conductor.below_min_up(args.options.below_min_up);
     conductor.rehearse(&operation, &selection)?;
     let same = |survey: &Survey, plan: &Plan| {
         let now = SavedPlan::new(plan, &survey.facts, common.config.clone());

@@ -21,5 +21,6 @@ pub mod plan;
 pub mod report;
 pub mod run_state;
 pub mod script;
+pub mod secret;
 pub mod terminal;
 pub mod transport;

@@ -328,7 +328,7 @@ fn a_key_file_that_is_missing_or_open_to_others_is_told() {
 fn a_password_file_that_others_can_read_is_refused() {
     let server = Server::start();
     let path = server.path("password");
-    fs::write(&path, "secret\n").unwrap();
+    fs::write(&path, "hunter2\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let sudo = Sudo::Password {
         source: PasswordSource::File(path),
@@ -337,7 +337,7 @@ fn a_password_file_that_others_can_read_is_refused() {
     let error = refused(server.transport().connect(&server.host(), &sudo));
     assert_eq!(error.kind, TransportErrorKind::LocalSetup);
     assert!(
-        error.message.contains("chmod 600") && !error.message.contains("secret"),
+        error.message.contains("chmod 600") && !error.message.contains("hunter2"),
         "{error}"
     );
 }

@@ -18,13 +18,14 @@ use paas_cluster_build::plan::{
     Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedRelease, RunIdentity, blocked,
 };
 use paas_cluster_build::report::printable;
+use paas_cluster_build::secret::SecretReader;
 use paas_cluster_build::transport::{OnLock, SshTransport};
 use tokio::runtime::Runtime;
 
 use crate::args::{Common, Output};
 use crate::exit::{Exit, Failure};
 use crate::identity;
-use crate::secrets::Vault;
+use crate::secrets::{Vault, terminal_reader};
 use crate::show::Show;
 use crate::workspace::Workspace;
 
@@ -36,6 +37,7 @@ pub struct Conductor<'a> {
     pub(crate) engine: Engine,
     pub(crate) run: RunIdentity,
     pub(crate) cancel: Cancel,
+    reader: Arc<SecretReader>,
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
     waiting_since: Cell<Option<Instant>>,
@@ -67,7 +69,11 @@ impl<'a> Conductor<'a> {
             .enable_all()
             .build()?;
         let cluster = &workspace.cluster;
-        let transport = Arc::new(SshTransport::new().with_timeout(common.connect_timeout));
+        let reader = Arc::new(terminal_reader());
+        let transport = SshTransport::new()
+            .with_secrets(reader.clone())
+            .with_timeout(common.connect_timeout);
+        let transport = Arc::new(transport);
         let on_lock = limits.on_lock;
         Ok(Conductor {
             workspace,
@@ -76,6 +82,7 @@ impl<'a> Conductor<'a> {
             engine: Engine::new(transport, &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
+            reader,
             on_lock,
             waiting_since: Cell::new(None),
             deadline: None,
@@ -302,7 +309,13 @@ impl<'a> Conductor<'a> {
         let Workspace {
             cluster, catalog, ..
         } = self.workspace;
-        Vault::new(cluster, catalog, selection, &self.state_dir)
+        Vault::new(
+            cluster,
+            catalog,
+            selection,
+            &self.state_dir,
+            self.reader.clone(),
+        )
     }
 }
 

@@ -7,10 +7,12 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use paas_cluster_build::job::{Catalog, SecretNeed, Secrets};
-use paas_cluster_build::model::{Cluster, Selection};
+use paas_cluster_build::model::{Cluster, PasswordSource, Selection};
 use paas_cluster_build::plan::Facts;
+use paas_cluster_build::secret::SecretReader;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -24,6 +26,7 @@ pub struct Vault<'a> {
     cluster: &'a Cluster,
     folder: PathBuf,
     needs: Vec<SecretNeed>,
+    reader: Arc<SecretReader>,
 }
 
 impl<'a> Vault<'a> {
@@ -33,6 +36,7 @@ impl<'a> Vault<'a> {
         catalog: &Catalog,
         selection: &Selection,
         state: &Path,
+        reader: Arc<SecretReader>,
     ) -> Vault<'a> {
         let mut needs: BTreeMap<String, SecretNeed> = BTreeMap::new();
         let selected = cluster
@@ -49,6 +53,7 @@ impl<'a> Vault<'a> {
             cluster,
             folder,
             needs: needs.into_values().collect(),
+            reader,
         }
     }
 
@@ -91,37 +96,38 @@ impl<'a> Vault<'a> {
         instances.next().map(|(_, instance)| instance.address)
     }
 
-    /// `vars.<name>`: a mapping `{env: NAME}` or `{file: PATH}`, or the secret itself.
+    /// `vars.<name>`: a mapping that says where it is, or the secret itself.
     fn configured(&self, name: &str) -> Result<Option<SecretString>, Failure> {
         let Some((value, place)) = self.cluster.vars.get(name) else {
             return Ok(None);
         };
         let at = format!("{}:{}", self.cluster.file.display(), place.line);
-        let member = |key| value.get(key).and_then(Value::as_str);
-        let secret = if let Some(variable) = member("env") {
-            std::env::var(variable).map_err(|_| {
-                Failure::usage(format!(
-                    "{at}: the environment variable {variable} isn't set"
-                ))
-            })?
+        let folder = match self.cluster.file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let member = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let source = if let Some(variable) = member("env") {
+            PasswordSource::Env(variable)
         } else if let Some(path) = member("file") {
-            let folder = self.cluster.file.parent().unwrap_or(Path::new(""));
-            let path = folder.join(path);
-            let text = fs::read_to_string(&path).map_err(|error| {
-                Failure::usage(format!("{at}: {} can't be read: {error}", path.display()))
-            })?;
-            text.lines().next().unwrap_or_default().to_owned()
-        } else if let Some(text) = value.as_str() {
-            text.to_owned()
+            PasswordSource::File(folder.join(path))
+        } else if let Some(line) = member("command") {
+            let folder = folder.to_owned();
+            PasswordSource::Command { line, folder }
+        } else if value.get("ask") == Some(&Value::Bool(true)) {
+            PasswordSource::Ask(format!("the secret {name}"))
+        } else if let Some(text) = value.as_str().filter(|text| text.chars().count() >= 4) {
+            return Ok(Some(text.to_owned().into()));
         } else {
             return Err(Failure::usage(format!(
-                "{at}: {name} is a secret; {{env: NAME}}, {{file: PATH}} or a text is expected"
+                "{at}: {name} is a secret; {{env: NAME}}, {{file: PATH}}, {{command: LINE}}, \
+                 {{ask: true}} or a text of at least four characters is expected"
             )));
         };
-        if secret.is_empty() {
-            return Err(Failure::usage(format!("{at}: {name} is empty")));
-        }
-        Ok(Some(secret.into()))
+        let secret = self.reader.read(&source);
+        secret
+            .map(Some)
+            .map_err(|why| Failure::usage(format!("{at}: {why}")))
     }
 
     fn kept_here(&self, name: &str) -> Option<SecretString> {
@@ -153,6 +159,13 @@ impl<'a> Vault<'a> {
         file.persist(self.folder.join(name))?;
         Ok(())
     }
+}
+
+/// Asks on the terminal, without showing what is typed.
+pub fn terminal_reader() -> SecretReader {
+    SecretReader::with_prompt(Box::new(|what| {
+        rpassword::prompt_password(format!("{what}: ")).map(SecretString::from)
+    }))
 }
 
 /// Makes a text of letters and digits, each as likely as the others.

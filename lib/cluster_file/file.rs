@@ -123,6 +123,10 @@ pub enum PasswordEntry {
     Env(String),
     /// A file.
     File(String),
+    /// A command.
+    Command(String),
+    /// The operator.
+    Ask,
 }
 
 /// `sudo`.

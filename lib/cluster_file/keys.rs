@@ -1,8 +1,8 @@
 //! The one table of the keys that a cluster file may have.
 
 use super::shape::{
-    ADDRESS, CLUSTER, COMPONENT, GIT, JUMP, Key, Keys, PACKAGE, PATH, SHA256, Shape, URL, USER,
-    VARIABLE,
+    ADDRESS, CLUSTER, COMMAND_LINE, COMPONENT, GIT, JUMP, Key, Keys, PACKAGE, PATH, SHA256, Shape,
+    URL, USER, VARIABLE,
 };
 
 const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
@@ -249,7 +249,7 @@ pub(super) const SSH: Keys = keys(
 
 /// Where a password comes from.
 pub(super) const PASSWORD: Keys = Keys {
-    exactly_one: &["env", "file"],
+    exactly_one: &["env", "file", "command", "ask"],
     no_text: Some(
         "a password in this file would be read by everybody who reads the file: write \
          `password: {env: NAME}` or `password: {file: PATH}`",
@@ -266,6 +266,16 @@ pub(super) const PASSWORD: Keys = Keys {
                 "file",
                 Shape::Text(&PATH),
                 "A file that only its owner can read; its first line is the password.",
+            ),
+            optional(
+                "command",
+                Shape::Text(&COMMAND_LINE),
+                "A command of this machine's shell; the first line that it prints is the password.",
+            ),
+            optional(
+                "ask",
+                Shape::Bool,
+                "true: asks the operator on the terminal, once for all hosts.",
             ),
         ],
     )

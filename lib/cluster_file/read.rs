@@ -53,6 +53,14 @@ fn texts(map: &Node, key: &str) -> Vec<At<String>> {
     items.iter().filter_map(as_text).collect()
 }
 
+fn flag(map: &Node, key: &str) -> Option<At<bool>> {
+    let node = map.get(key)?;
+    match node.value {
+        Value::Bool(value) => Some(at(node, value)),
+        _ => None,
+    }
+}
+
 fn number<T: TryFrom<u64>>(map: &Node, key: &str) -> Option<At<T>> {
     let node = map.get(key)?;
     let Value::Number(number) = &node.value else {
@@ -135,7 +143,14 @@ fn ssh(map: &Node) -> SshEntry {
 
 fn password(node: &Node) -> Option<PasswordEntry> {
     let env = text(node, "env").map(|name| PasswordEntry::Env(name.value));
-    env.or_else(|| text(node, "file").map(|path| PasswordEntry::File(path.value)))
+    let file = || text(node, "file").map(|path| PasswordEntry::File(path.value));
+    let command = || text(node, "command").map(|line| PasswordEntry::Command(line.value));
+    let ask = || {
+        flag(node, "ask")
+            .filter(|at| at.value)
+            .map(|_| PasswordEntry::Ask)
+    };
+    env.or_else(file).or_else(command).or_else(ask)
 }
 
 fn jump(node: &Node) -> Option<At<Vec<JumpEntry>>> {

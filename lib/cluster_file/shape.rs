@@ -91,6 +91,13 @@ pub(super) const PATH: TextRule = TextRule {
     holds: |s| !s.is_empty() && (!s.starts_with('~') || s == "~" || s.starts_with("~/")),
 };
 
+/// A command line for this machine's shell.
+pub(super) const COMMAND_LINE: TextRule = TextRule {
+    expected: "a command line for the shell of this machine, such as `sops -d secret.yml`",
+    pattern: Some("."),
+    holds: |s| !s.trim().is_empty() && !s.contains('\0'),
+};
+
 /// The cluster's name; it names a folder too.
 pub(super) const CLUSTER: TextRule = TextRule {
     expected: "a name of letters, digits, `.`, `_` and `-`, at most 64, a letter or digit first",

@@ -114,13 +114,26 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The run doesn't know it.
     pub fn set_secret(&self, values: &mut Values, name: &str) -> Result<(), JobError> {
+        self.set_secret_as(values, name, name)
+    }
+
+    /// Sets `value` to the secret `name`.
+    ///
+    /// # Errors
+    /// The run doesn't know it.
+    pub fn set_secret_as(
+        &self,
+        values: &mut Values,
+        value: &str,
+        name: &str,
+    ) -> Result<(), JobError> {
         let secret = self.secrets.get(name).ok_or_else(|| {
             JobError::new(format!(
                 "{} needs the secret {name}, which is not known",
                 self.component.name
             ))
         })?;
-        values.set_secret(name, secret.expose_secret());
+        values.set_secret(value, secret.expose_secret());
         Ok(())
     }
 

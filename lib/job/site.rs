@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 
 use super::frame::assemble;
 use super::health::{Check, Health};
-use super::{Action, Context, Job, JobError, refuse_nul};
+use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
 use crate::model::{JobFacts, Need, Port};
 use crate::script::{Values, render_site_template};
 
@@ -95,6 +95,8 @@ struct ValueEntry {
     /// The instance's number.
     #[serde(default)]
     index: bool,
+    /// A secret: `vars.<name>` says where it is, or it's made once.
+    secret: Option<String>,
     /// A variable of the cluster file; `default` is taken where it isn't set.
     var: Option<String>,
     default: Option<Value>,
@@ -110,6 +112,7 @@ pub(super) struct SiteJob {
     /// The job's own way back, with its path.
     removal: Option<(String, String)>,
     leader: Option<String>,
+    secrets: Vec<SecretNeed>,
 }
 
 /// Reads every folder; a folder that can't be read is an error beside the jobs that can.
@@ -191,7 +194,15 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
         name: p.name,
         number: p.port,
     });
+    let named = file.values.values();
+    let secrets = named.filter_map(|entry| entry.value.secret.clone());
+    let secrets = secrets.map(|secret| SecretNeed {
+        name: secret,
+        kept_by: name.to_owned(),
+    });
+    let secrets = secrets.collect();
     Ok(SiteJob {
+        secrets,
         facts: JobFacts {
             name: name.to_owned(),
             needs: needs.collect(),
@@ -234,7 +245,9 @@ impl ValueEntry {
             return Err("every script has a value of this name; give it another");
         }
         if self.sources() != 1 {
-            return Err("exactly one of value, address_of, own_address, index and var is expected");
+            return Err(
+                "exactly one of value, address_of, own_address, index, secret and var is expected",
+            );
         }
         if self.default.is_some() && self.var.is_none() {
             return Err("default goes with var");
@@ -248,6 +261,7 @@ impl ValueEntry {
             self.address_of.is_some(),
             self.own_address,
             self.index,
+            self.secret.is_some(),
             self.var.is_some(),
         ]
         .into_iter()
@@ -276,6 +290,10 @@ impl Job for SiteJob {
         &self.facts
     }
 
+    fn secrets(&self) -> &[SecretNeed] {
+        &self.secrets
+    }
+
     fn leader(&self) -> Option<&str> {
         self.leader.as_deref()
     }
@@ -292,6 +310,8 @@ impl Job for SiteJob {
                 values.set_from(name, own.address, own.place);
             } else if entry.index {
                 values.set_from(name, own.index, own.place);
+            } else if let Some(secret) = &entry.secret {
+                context.set_secret_as(&mut values, name, secret)?;
             } else if let Some(variable) = &entry.var {
                 match (context.var(variable), &entry.default) {
                     (Some((value, place)), _) => values.set_from(name, value, *place),

@@ -165,7 +165,8 @@ pub(super) fn ssh(file: &ClusterFile, levels: &[&SshEntry]) -> SshSettings {
         user: first(levels, |l| &l.user).unwrap_or_else(|| "paas".to_owned()),
         port: first(levels, |l| &l.port).unwrap_or(22),
         identity: first(levels, |l| &l.identity).map(path),
-        password: first(levels, |l| &l.password).map(|entry| password(file, &entry)),
+        password: first(levels, |l| &l.password)
+            .map(|entry| password(file, &entry, "the password of the login user")),
         jump: first(levels, |l| &l.jump)
             .unwrap_or_default()
             .into_iter()
@@ -192,16 +193,29 @@ fn sudo(file: &ClusterFile) -> Sudo {
             password: source,
             keep,
         }) => Sudo::Password {
-            source: password(file, source),
+            source: password(file, source, "the password for sudo"),
             keep: *keep,
         },
     }
 }
 
-fn password(file: &ClusterFile, entry: &PasswordEntry) -> PasswordSource {
+fn password(file: &ClusterFile, entry: &PasswordEntry, what: &str) -> PasswordSource {
     match entry {
         PasswordEntry::Env(name) => PasswordSource::Env(name.clone()),
         PasswordEntry::File(path) => PasswordSource::File(in_folder(&file.path, path)),
+        PasswordEntry::Command(line) => PasswordSource::Command {
+            line: line.clone(),
+            folder: folder_of(&file.path),
+        },
+        PasswordEntry::Ask => PasswordSource::Ask(what.to_owned()),
+    }
+}
+
+/// The folder that a cluster file lies in.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
     }
 }
 

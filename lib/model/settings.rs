@@ -39,12 +39,21 @@ pub struct Jump {
 }
 
 /// Where a password comes from; never the password itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PasswordSource {
     /// An environment variable of this process.
     Env(String),
     /// A file that only its owner can read; its first line is the password.
     File(PathBuf),
+    /// A command line of this machine's shell; the first line that it prints is the password.
+    Command {
+        /// What is run.
+        line: String,
+        /// Where: the cluster file's folder.
+        folder: PathBuf,
+    },
+    /// The operator, with these words for what is wanted.
+    Ask(String),
 }
 
 /// What is done about a host's key.

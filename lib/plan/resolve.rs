@@ -18,6 +18,7 @@ use crate::job::{Action, Catalog, Context, Job, JobError, Secrets};
 use crate::model::{Cluster, Component, Host, Instance};
 use crate::operation::{BOOTSTRAP, Operation, Outline, Task};
 use crate::script::{Values, shell_word};
+use crate::secret::forms;
 
 /// Everything that a plan is made from.
 pub struct Planner<'a> {
@@ -153,7 +154,7 @@ impl Planner<'_> {
             redact: self
                 .secrets
                 .values()
-                .map(|s| s.expose_secret().to_owned())
+                .flat_map(|secret| forms(secret.expose_secret()))
                 .collect(),
             decision,
         };

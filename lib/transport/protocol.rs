@@ -39,6 +39,36 @@ pub(super) fn command(rights: Rights) -> String {
     format!("sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; exec {shell} \"$0\"' '{LOADER}'")
 }
 
+/// Tries whether sudo takes the password that comes on standard input.
+pub(super) const TRY_SUDO: &str =
+    "sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; exec sudo -k -S -p \"\" echo pcb1 sudo'";
+
+/// Reads what [`TRY_SUDO`] printed.
+pub(super) fn sudo_answer(said: &str) -> Result<(), TransportError> {
+    if said.lines().any(|line| line == "pcb1 sudo") {
+        return Ok(());
+    }
+    Err(no_sudo(said))
+}
+
+fn no_sudo(said: &str) -> TransportError {
+    let said: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    // The first line says what is wrong, the last that sudo gave up.
+    let said = said.first().copied().unwrap_or("sudo said nothing");
+    TransportError::new(
+        TransportErrorKind::Sudo,
+        format!(
+            "root's rights can't be had: {}; set `sudo` in the cluster file (a password's \
+             source, or false when the login user is root), or let the user call sudo \
+             without a password",
+            said.trim()
+        ),
+    )
+}
+
 /// Every line of the supervisor's own begins so.
 const PREFIX: &str = "pcb1 ";
 /// The longest line of a reply; a frame's content isn't a line.
@@ -284,15 +314,7 @@ impl<D: Duplex> Exchange<D> {
             "doas",
         ];
         if sudo.iter().any(|sign| said.contains(sign)) {
-            return TransportError::new(
-                TransportErrorKind::Sudo,
-                format!(
-                    "root's rights can't be had: {}; set `sudo` in the cluster file (a password's \
-                     source, or false when the login user is root), or let the user call sudo \
-                     without a password",
-                    last_line(said)
-                ),
-            );
+            return no_sudo(last_line(said));
         }
         TransportError::new(
             TransportErrorKind::Host,

@@ -27,7 +27,16 @@ impl Server {
         Server::start_with("")
     }
 
+    /// Starts one whose settings win over the usual ones.
+    pub fn start_first(first: &str) -> Server {
+        Server::start_between(first, "")
+    }
+
     pub fn start_with(more: &str) -> Server {
+        Server::start_between("", more)
+    }
+
+    fn start_between(first: &str, more: &str) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for (name, kind) in [
@@ -44,7 +53,7 @@ impl Server {
         }
         let port = free_port();
         let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nHostKey {host}_rsa\n\
+            "{first}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {host}\nHostKey {host}_rsa\n\
              PidFile none\nUsePAM no\nStrictModes no\nAuthorizedKeysFile {authorized}\n\
              PermitRootLogin yes\nPasswordAuthentication no\nMaxStartups 200\nLogLevel VERBOSE\n{more}\n",
             host = path("host").display(),

@@ -2,29 +2,51 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use secrecy::{ExposeSecret, SecretString};
 use ssh2::{KeyboardInteractivePrompt, Prompt, Session};
 
 use crate::model::{Host, PasswordSource};
+use crate::secret::{SecretReader, only_the_owners};
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// The keys that are tried when the file names none, as OpenSSH names them.
 const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
-/// Names the passphrase of an encrypted key. libssh2 decrypts it anew for each host, a quarter of a
-/// second of work each; an agent is better.
+/// Names the passphrase of encrypted keys, where nobody can be asked.
 const PASSPHRASE: &str = "PAAS_SSH_PASSPHRASE";
 
 /// Keys and passwords, each read once for all hosts.
 #[derive(Default)]
 pub(super) struct Credentials {
-    files: Mutex<HashMap<PathBuf, String>>,
+    reader: Arc<SecretReader>,
+    /// Private keys as they're used: an encrypted one is decrypted once, which takes a quarter of a
+    /// second.
+    keys: Mutex<HashMap<PathBuf, Key>>,
+}
+
+/// A private key and what goes with it.
+#[derive(Clone)]
+struct Key {
+    /// In OpenSSH's or PEM format.
+    private: SecretString,
+    /// Only for a PEM key, which libssh2 decrypts itself.
+    passphrase: Option<SecretString>,
+    /// The certificate that lies beside it, as a public key's line.
+    certificate: Option<String>,
 }
 
 impl Credentials {
+    /// Makes the credentials whose secrets this reader reads.
+    pub(super) fn new(reader: Arc<SecretReader>) -> Credentials {
+        Credentials {
+            reader,
+            keys: Mutex::default(),
+        }
+    }
+
     /// Logs in, or says everything that was tried.
     pub(super) fn log_in(&self, session: &Session, host: &Host) -> Result<(), TransportError> {
         let user = &host.ssh.user;
@@ -55,13 +77,12 @@ impl Credentials {
             && let Some(source) = &host.ssh.password
         {
             let password = self.password(source)?;
+            let password = password.expose_secret();
             if offered.contains("password") {
-                let _ = session.userauth_password(user, &password);
+                let _ = session.userauth_password(user, password);
             }
             if !session.authenticated() && offered.contains("keyboard-interactive") {
-                let mut answer = Answer {
-                    password: &password,
-                };
+                let mut answer = Answer { password };
                 let _ = session.userauth_keyboard_interactive(user, &mut answer);
             }
             tried.push("the password".to_owned());
@@ -104,19 +125,8 @@ impl Credentials {
     }
 
     /// Reads a password from where the cluster file says.
-    pub(super) fn password(&self, source: &PasswordSource) -> Result<String, TransportError> {
-        match source {
-            PasswordSource::Env(name) => std::env::var(name).map_err(|_| {
-                local(format!(
-                    "the environment variable {name}, for a password, isn't set"
-                ))
-            }),
-            PasswordSource::File(path) => {
-                only_the_owners(path, "password")?;
-                let text = self.read(path)?;
-                Ok(text.lines().next().unwrap_or_default().to_owned())
-            }
-        }
+    pub(super) fn password(&self, source: &PasswordSource) -> Result<SecretString, TransportError> {
+        self.reader.read(source).map_err(local)
     }
 
     fn with_key(
@@ -126,36 +136,96 @@ impl Credentials {
         path: &Path,
         tried: &mut Vec<String>,
     ) -> Result<(), TransportError> {
-        only_the_owners(path, "private key")?;
-        let key = self.read(path)?;
-        let passphrase = std::env::var(PASSPHRASE)
-            .ok()
-            .filter(|_| is_encrypted(&key));
-        if is_encrypted(&key) && passphrase.is_none() {
-            tried.push(format!(
-                "{} (encrypted: load it into an agent with ssh-add, or set {PASSPHRASE})",
-                path.display()
-            ));
-            return Ok(());
-        }
-        match session.userauth_pubkey_memory(user, None, &key, passphrase.as_deref()) {
-            Ok(()) => return Ok(()),
-            Err(error) if is_refusal(&error) => tried.push(path.display().to_string()),
-            Err(error) => tried.push(format!("{} ({})", path.display(), error.message())),
+        let key = match self.key(path)? {
+            Ok(key) => key,
+            Err(why) => {
+                tried.push(format!("{} ({why})", path.display()));
+                return Ok(());
+            }
+        };
+        let private = key.private.expose_secret();
+        let passphrase = key.passphrase.as_ref().map(|p| p.expose_secret());
+        // The certificate first: where one is set up, the bare key mostly isn't known.
+        for public in key
+            .certificate
+            .iter()
+            .map(|text| Some(text.as_str()))
+            .chain([None])
+        {
+            match session.userauth_pubkey_memory(user, public, private, passphrase) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    let mut what = path.display().to_string();
+                    if public.is_some() {
+                        what.push_str("'s certificate");
+                    }
+                    if !is_refusal(&error) {
+                        what.push_str(&format!(" ({})", error.message()));
+                    }
+                    tried.push(what);
+                }
+            }
         }
         Ok(())
     }
 
-    fn read(&self, path: &Path) -> Result<String, TransportError> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = files.get(path) {
-            return Ok(text.clone());
+    /// Reads a key, decrypted; the inner error is why it can't be used, which others may be.
+    fn key(&self, path: &Path) -> Result<Result<Key, String>, TransportError> {
+        // Held while it's decrypted: fifty hosts at once shall not do it fifty times.
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(path) {
+            return Ok(Ok(key.clone()));
         }
+        only_the_owners(path, "private key").map_err(local)?;
         let text = fs::read_to_string(path)
             .map_err(|error| local(format!("{} can't be read: {error}", path.display())))?;
-        files.insert(path.to_owned(), text.clone());
-        Ok(text)
+        let (private, passphrase) = if !is_encrypted(&text) {
+            (SecretString::from(text), None)
+        } else {
+            let Some(passphrase) = self.passphrase(path) else {
+                return Ok(Err(format!(
+                    "encrypted: load it into an agent with ssh-add, or set {PASSPHRASE}"
+                )));
+            };
+            if text.contains("BEGIN OPENSSH PRIVATE KEY") {
+                match decrypt(&text, &passphrase) {
+                    Ok(key) => (key, None),
+                    Err(why) => return Ok(Err(why)),
+                }
+            } else {
+                (SecretString::from(text), Some(passphrase))
+            }
+        };
+        let mut beside = path.as_os_str().to_owned();
+        beside.push("-cert.pub");
+        let key = Key {
+            private,
+            passphrase,
+            certificate: fs::read_to_string(PathBuf::from(beside)).ok(),
+        };
+        keys.insert(path.to_owned(), key.clone());
+        Ok(Ok(key))
     }
+
+    fn passphrase(&self, path: &Path) -> Option<SecretString> {
+        if let Ok(text) = std::env::var(PASSPHRASE) {
+            return Some(text.into());
+        }
+        let what = format!("the passphrase of {}", path.display());
+        self.reader.read(&PasswordSource::Ask(what)).ok()
+    }
+}
+
+/// Decrypts a key in OpenSSH's own format.
+fn decrypt(text: &str, passphrase: &SecretString) -> Result<SecretString, String> {
+    let wrong = |error: ssh_key::Error| match error {
+        ssh_key::Error::Crypto => "encrypted, and the passphrase is another one".to_owned(),
+        error => format!("encrypted, and can't be read: {error}"),
+    };
+    let key = ssh_key::PrivateKey::from_openssh(text).map_err(wrong)?;
+    let key = key.decrypt(passphrase.expose_secret()).map_err(wrong)?;
+    let plain = key.to_openssh(ssh_key::LineEnding::LF).map_err(wrong)?;
+    Ok(SecretString::from(plain.as_str()))
 }
 
 /// Tries each key of a running agent.
@@ -217,18 +287,6 @@ fn is_encrypted(key: &str) -> bool {
     // "openssh-key-v1\0" and the length of the cipher's name come first; "AAAABG5vbmU" is "none".
     key.contains("ENCRYPTED")
         || (key.contains("BEGIN OPENSSH PRIVATE KEY") && !key.contains("AAAABG5vbmU"))
-}
-
-fn only_the_owners(path: &Path, what: &str) -> Result<(), TransportError> {
-    let metadata = fs::metadata(path)
-        .map_err(|error| local(format!("{} can't be read: {error}", path.display())))?;
-    if metadata.mode() & 0o077 != 0 {
-        return Err(local(format!(
-            "others can read the {what} in {}; `chmod 600` it",
-            path.display()
-        )));
-    }
-    Ok(())
 }
 
 fn local(message: String) -> TransportError {

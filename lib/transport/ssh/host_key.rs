@@ -7,10 +7,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use base64ct::{Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 use ssh2::{MethodType, Session};
 
-use super::base64;
 use super::known_hosts::{self, OldKey, Verdict};
 use crate::model::{Host, HostKeyPolicy};
 use crate::transport::{TransportError, TransportErrorKind};
@@ -153,7 +153,7 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
 fn fingerprint(key: &[u8]) -> String {
     format!(
         "SHA256:{}",
-        base64::encode(&Sha256::digest(key)).trim_end_matches('=')
+        Base64Unpadded::encode_string(&Sha256::digest(key))
     )
 }
 

@@ -7,9 +7,8 @@
 
 use std::net::IpAddr;
 
+use base64ct::{Base64, Encoding};
 use ssh2::{CheckResult, KnownHostFileKind, Session};
-
-use super::base64;
 
 /// What the file says of a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ struct Entry<'a> {
 pub(super) fn look_up(text: &str, address: IpAddr, port: u16, key: &[u8]) -> Verdict {
     let name = host_field(address, port);
     let plain = address.to_string();
-    let encoded = base64::encode(key);
+    let encoded = Base64::encode_string(key);
     let mut old = Vec::new();
     let mut known = false;
     for entry in entries(text) {
@@ -59,7 +58,7 @@ pub(super) fn look_up(text: &str, address: IpAddr, port: u16, key: &[u8]) -> Ver
             Some(_) => {}
             None if entry.fits(&name) => {
                 known |= is_same;
-                let key = base64::decode(entry.encoded).unwrap_or_default();
+                let key = Base64::decode_vec(entry.encoded).unwrap_or_default();
                 old.push(OldKey {
                     line: entry.line,
                     key,
@@ -92,7 +91,7 @@ pub(super) fn line_of(address: IpAddr, port: u16, key: &[u8]) -> Option<String> 
         "{} {} {}",
         host_field(address, port),
         algorithm(key)?,
-        base64::encode(key)
+        Base64::encode_string(key)
     ))
 }
 
@@ -194,7 +193,7 @@ mod tests {
         format!(
             "{names} {} {} a comment\n",
             algorithm(key).unwrap(),
-            base64::encode(key)
+            Base64::encode_string(key)
         )
     }
 
@@ -254,7 +253,7 @@ mod tests {
     #[test]
     fn a_hashed_name_is_found() {
         // The hash of 10.0.0.7 by `ssh-keygen -H`, with a real key behind it.
-        let key = base64::decode(HASHED.split_whitespace().nth(2).unwrap()).unwrap();
+        let key = Base64::decode_vec(HASHED.split_whitespace().nth(2).unwrap()).unwrap();
         let known = |address: &str| look_up(HASHED, address.parse().unwrap(), 22, &key);
         assert_eq!(known(HOST), Verdict::Known);
         assert_eq!(known("10.0.0.8"), Verdict::Unknown);

@@ -1,7 +1,6 @@
 //! One host over SSH: a logged-in libssh2 session on which one request runs at a time.
 
 mod auth;
-mod base64;
 mod connect;
 mod host_key;
 mod known_hosts;
@@ -11,12 +10,14 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use secrecy::{ExposeSecret, SecretString};
 use ssh2::{Channel, ExtendedData, Session};
 
 use super::link::Link;
 use super::protocol::{self, Duplex, Exchange, ROOT, Rights};
 use super::{Connection, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
+use crate::secret::SecretReader;
 use auth::Credentials;
 use connect::Wire;
 
@@ -46,6 +47,12 @@ impl SshTransport {
     /// Makes a transport; nothing is read or connected yet.
     pub fn new() -> SshTransport {
         SshTransport::default()
+    }
+
+    /// Lets passwords and passphrases be read by this reader.
+    pub fn with_secrets(mut self, reader: Arc<SecretReader>) -> SshTransport {
+        self.credentials = Arc::new(Credentials::new(reader));
+        self
     }
 
     /// Bounds how long a connection, the key exchange and the login may take, each; 10 s unless set.
@@ -86,6 +93,9 @@ impl Transport for SshTransport {
         };
         let sudo_password = sudo_password.filter(|_| rights == Rights::SudoWithPassword);
         let command = protocol::command(rights);
+        if let Some(password) = &sudo_password {
+            try_sudo(&session, password.expose_secret())?;
+        }
         Ok(Box::new(SshConnection {
             session,
             wire,
@@ -96,13 +106,39 @@ impl Transport for SshTransport {
     }
 }
 
+/// Tries the password once, with nothing behind it: in a request, sudo would take what follows a
+/// wrong password for further tries, and lock the account.
+fn try_sudo(session: &Session, password: &str) -> Result<(), TransportError> {
+    let lost = |error: &dyn std::fmt::Display| {
+        TransportError::new(
+            TransportErrorKind::Protocol,
+            format!("the connection ended while sudo was tried: {error}"),
+        )
+    };
+    let mut channel = session.channel_session().map_err(|e| lost(&e))?;
+    channel
+        .handle_extended_data(ExtendedData::Merge)
+        .map_err(|e| lost(&e))?;
+    channel.exec(protocol::TRY_SUDO).map_err(|e| lost(&e))?;
+    channel
+        .write_all(format!("{password}\n").as_bytes())
+        .map_err(|e| lost(&e))?;
+    channel.send_eof().map_err(|e| lost(&e))?;
+    let mut said = Vec::new();
+    (&mut channel)
+        .take(4096)
+        .read_to_end(&mut said)
+        .map_err(|e| lost(&e))?;
+    protocol::sudo_answer(&String::from_utf8_lossy(&said))
+}
+
 /// A logged-in host.
 pub(in crate::transport) struct SshConnection {
     session: Session,
     wire: Wire,
     /// The one command that every request runs.
     command: String,
-    sudo_password: Option<String>,
+    sudo_password: Option<SecretString>,
     root: String,
 }
 
@@ -136,7 +172,8 @@ impl Link for SshConnection {
             broken: false,
             signs: None,
         };
-        Exchange::open(loader, self.sudo_password.as_deref(), request, blobs)
+        let password = self.sudo_password.as_ref().map(|p| p.expose_secret());
+        Exchange::open(loader, password, request, blobs)
     }
 
     fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use paas_cluster_build::cluster_file::Place;
 use paas_cluster_build::engine::{Cancel, Engine, Limits, Outcome, event_channel};
 use paas_cluster_build::event::{Event, Fact, StepResult};
-use paas_cluster_build::model::{Host, HostKeyPolicy, SshSettings, Sudo};
+use paas_cluster_build::model::{Host, HostKeyPolicy, SshConfig, SshSettings, Sudo};
 use paas_cluster_build::plan::{Decision, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId};
 use paas_cluster_build::run_state::RunState;
 use paas_cluster_build::script::{Upload, Values};
@@ -214,8 +214,10 @@ fn host(address: IpAddr) -> Host {
         identity: None,
         password: None,
         jump: Vec::new(),
+        port_is_set: true,
         known_hosts: None,
         host_keys: HostKeyPolicy::Off,
+        config: SshConfig::Off,
     };
     Host {
         address,

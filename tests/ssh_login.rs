@@ -186,6 +186,42 @@ fn the_agent_opens_a_host_when_the_file_names_no_key() {
 }
 
 #[test]
+fn openssh_s_configuration_fills_in_what_the_file_leaves_open() {
+    let server = Server::start();
+    let config = server.path("ssh_config");
+    let text = format!(
+        "Match host 127.0.0.1\n  Port {}\n  IdentityFile {}\n  UserKnownHostsFile {}\n",
+        server.port,
+        server.path("client").display(),
+        server.path("known/hosts").display()
+    );
+    fs::write(&config, text).unwrap();
+    let file = server.path("cluster.yml");
+    let mut answers = Vec::new();
+    for config in [config.display().to_string(), "false".to_owned()] {
+        let text = format!(
+            "name: login\ncomponents: [nats]\nserver: {{nats: {{ip: 127.0.0.1}}}}\nsudo: false\n\
+             ssh: {{user: {}, config: {config}}}\n",
+            user()
+        );
+        binary(&server, "", "");
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paas-cluster-build"));
+        command
+            .arg("-c")
+            .arg(&file)
+            .arg("--state-dir")
+            .arg(server.path("state"))
+            .args(["exec", "--root", "--", "id", "-un"])
+            .env("HOME", server.folder.path())
+            .env_remove("SSH_AUTH_SOCK");
+        answers.push(both(&mut command));
+    }
+    assert_eq!(answers[0].0, Some(0), "{}", answers[0].1);
+    assert_eq!(answers[1].0, Some(3), "{}", answers[1].1);
+}
+
+#[test]
 fn passwords_come_from_environment_file_and_command_and_sudo_takes_them_once() {
     let _one = ONE_USER.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(_user) = User::make() else { return };

@@ -103,6 +103,17 @@ pub struct SshEntry {
     pub known_hosts: Option<At<String>>,
     /// `host_keys`: `accept-new`, `strict` or `off`.
     pub host_keys: Option<At<String>>,
+    /// `config`.
+    pub config: Option<At<ConfigEntry>>,
+}
+
+/// Whether OpenSSH's configuration is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigEntry {
+    /// The usual files, or none.
+    Use(bool),
+    /// A file; the path as written.
+    File(String),
 }
 
 /// A host to go through.

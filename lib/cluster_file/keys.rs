@@ -244,6 +244,12 @@ pub(super) const SSH: Keys = keys(
             "What to do about a host key: accept-new (the default) notes an unknown one and \
              stops at a changed one, strict takes only known ones, off doesn't look.",
         ),
+        optional(
+            "config",
+            Shape::Any(&[Shape::Bool, Shape::Text(&PATH)]),
+            "Whether OpenSSH's configuration fills in port, key, jump hosts and known_hosts where \
+             they aren't set here: true (the default), false, or another file than the usual ones.",
+        ),
     ],
 );
 

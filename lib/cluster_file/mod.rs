@@ -21,8 +21,8 @@ mod tree;
 use std::path::Path;
 
 pub use file::{
-    At, ClusterFile, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout, Server,
-    SourceEntry, SshEntry, SudoEntry, Var,
+    At, ClusterFile, ConfigEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout,
+    Server, SourceEntry, SshEntry, SudoEntry, Var,
 };
 pub use nearest::{nearest, suggest};
 pub use place::Place;

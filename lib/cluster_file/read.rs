@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::address;
 use super::file::{
-    At, ClusterFile, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout, Server,
-    SourceEntry, SshEntry, SudoEntry, Var,
+    At, ClusterFile, ConfigEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout,
+    Server, SourceEntry, SshEntry, SudoEntry, Var,
 };
 use super::tree::{Node, Value};
 
@@ -138,6 +138,14 @@ fn ssh(map: &Node) -> SshEntry {
         jump: node.get("jump").and_then(jump),
         known_hosts: text(node, "known_hosts"),
         host_keys: text(node, "host_keys"),
+        config: node.get("config").map(|c| at(c, config(c))),
+    }
+}
+
+fn config(node: &Node) -> ConfigEntry {
+    match &node.value {
+        Value::Bool(value) => ConfigEntry::Use(*value),
+        _ => ConfigEntry::File(node.text().unwrap_or_default().to_owned()),
     }
 }
 

@@ -12,5 +12,6 @@ mod validate;
 pub use cluster::{Cluster, Component, Host, Instance, JobFacts, Need, Port};
 pub use selection::{Selection, UnknownName};
 pub use settings::{
-    Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshSettings, Sudo, Vars,
+    Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshConfig, SshSettings,
+    Sudo, Vars,
 };

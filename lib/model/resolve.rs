@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::cluster::{Cluster, Component, Host, Instance, JobFacts};
 use super::settings::{
-    Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshSettings, Sudo, Vars,
+    Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshConfig, SshSettings,
+    Sudo, Vars,
 };
 use super::validate;
 use crate::cluster_file::{
-    At, ClusterFile, PasswordEntry, Problem, ReleaseEntry, Server, SourceEntry, SshEntry,
-    SudoEntry, Var,
+    At, ClusterFile, ConfigEntry, PasswordEntry, Problem, ReleaseEntry, Server, SourceEntry,
+    SshEntry, SudoEntry, Var,
 };
 
 impl ClusterFile {
@@ -164,6 +165,7 @@ pub(super) fn ssh(file: &ClusterFile, levels: &[&SshEntry]) -> SshSettings {
     SshSettings {
         user: first(levels, |l| &l.user).unwrap_or_else(|| "paas".to_owned()),
         port: first(levels, |l| &l.port).unwrap_or(22),
+        port_is_set: first(levels, |l| &l.port).is_some(),
         identity: first(levels, |l| &l.identity).map(path),
         password: first(levels, |l| &l.password)
             .map(|entry| password(file, &entry, "the password of the login user")),
@@ -181,6 +183,11 @@ pub(super) fn ssh(file: &ClusterFile, levels: &[&SshEntry]) -> SshSettings {
             Some("strict") => HostKeyPolicy::Strict,
             Some("off") => HostKeyPolicy::Off,
             _ => HostKeyPolicy::AcceptNew,
+        },
+        config: match first(levels, |l| &l.config) {
+            Some(ConfigEntry::File(written)) => SshConfig::File(path(written)),
+            Some(ConfigEntry::Use(false)) => SshConfig::Off,
+            Some(ConfigEntry::Use(true)) | None => SshConfig::Usual,
         },
     }
 }

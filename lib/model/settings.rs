@@ -15,6 +15,8 @@ pub struct SshSettings {
     pub user: String,
     /// The port; 22 unless set.
     pub port: u16,
+    /// Whether the port was set here; else OpenSSH's configuration may name another.
+    pub port_is_set: bool,
     /// The private key to use; without one the agent and the usual files in `~/.ssh` are tried.
     pub identity: Option<PathBuf>,
     /// Where the login password comes from, if one is used.
@@ -25,6 +27,20 @@ pub struct SshSettings {
     pub known_hosts: Option<PathBuf>,
     /// What to do about a host key.
     pub host_keys: HostKeyPolicy,
+    /// Whose configuration fills in what isn't set here.
+    pub config: SshConfig,
+}
+
+/// Where OpenSSH's own configuration is looked at for port, key, jump hosts and known_hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SshConfig {
+    /// The user's and the system's, as `ssh` does.
+    #[default]
+    Usual,
+    /// This file.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 /// A host that connections go through: `[user@]host[:port]`.

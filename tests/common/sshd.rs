@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use paas_cluster_build::cluster_file::Place;
-use paas_cluster_build::model::{Host, HostKeyPolicy, SshSettings, Sudo};
+use paas_cluster_build::model::{Host, HostKeyPolicy, SshConfig, SshSettings, Sudo};
 use paas_cluster_build::transport::{Connection, SshTransport, Transport, TransportError};
 
 /// An sshd with a folder of its own; ends with the test.
@@ -149,6 +149,8 @@ pub fn host(port: u16, folder: &Path) -> Host {
             jump: Vec::new(),
             known_hosts: Some(folder.join("known/hosts")),
             host_keys: HostKeyPolicy::AcceptNew,
+            port_is_set: true,
+            config: SshConfig::Off,
         },
         packages: Vec::new(),
         place: Place::new(1, 1),

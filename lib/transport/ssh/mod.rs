@@ -1,13 +1,15 @@
 //! One host over SSH: a logged-in libssh2 session on which one request runs at a time.
 
 mod auth;
+mod config;
 mod connect;
 mod host_key;
 mod known_hosts;
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::sync::Arc;
+use std::net::{IpAddr, Shutdown};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -29,6 +31,7 @@ const STUCK: Duration = Duration::from_secs(120);
 /// Opens SSH connections; what is read here (keys, passwords) is read once for all hosts.
 pub struct SshTransport {
     credentials: Arc<Credentials>,
+    configured: Mutex<HashMap<IpAddr, Host>>,
     root: String,
     timeout: Duration,
 }
@@ -37,6 +40,7 @@ impl Default for SshTransport {
     fn default() -> SshTransport {
         SshTransport {
             credentials: Arc::default(),
+            configured: Mutex::default(),
             root: ROOT.to_owned(),
             timeout: connect::TIMEOUT,
         }
@@ -68,12 +72,32 @@ impl SshTransport {
     }
 }
 
+impl SshTransport {
+    /// The host with what OpenSSH's configuration says of it; asked once for each.
+    fn filled_in(&self, host: &Host) -> Host {
+        let known = |hosts: &HashMap<IpAddr, Host>| hosts.get(&host.address).cloned();
+        let lock = || {
+            self.configured
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(host) = known(&lock()) {
+            return host;
+        }
+        // Not under the lock: fifty hosts are asked about at once.
+        let filled = config::fill_in(host);
+        lock().insert(host.address, filled.clone());
+        filled
+    }
+}
+
 impl Transport for SshTransport {
     fn connect(&self, host: &Host, sudo: &Sudo) -> Result<Box<dyn Connection>, TransportError> {
         let sudo_password = match sudo {
             Sudo::Password { source, .. } => Some(self.credentials.password(source)?),
             Sudo::Passwordless | Sudo::No => None,
         };
+        let host = &self.filled_in(host);
         let wire = connect::connect(host, self.timeout)?;
         let mut session = Session::new().map_err(|error| setup(&error.to_string()))?;
         wire.give_to(&mut session)?;

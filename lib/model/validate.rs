@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::cluster::JobFacts;
 use super::resolve::ssh;
+use super::settings::SshSettings;
 use crate::cluster_file::{At, ClusterFile, HostEntry, Place, Problem, Server, nearest};
 
 /// The names of the tool's own steps, which no component may take.
@@ -347,7 +348,11 @@ fn ports(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>) {
 fn logins(file: &ClusterFile, problems: &mut Vec<Problem>) {
     let mut first: HashMap<IpAddr, (super::SshSettings, Place)> = HashMap::new();
     for (server, entry) in used_entries(file) {
-        let settings = ssh(file, &[&entry.ssh, &server.ssh, &file.ssh]);
+        // Said or not, a port is the same port.
+        let settings = SshSettings {
+            port_is_set: true,
+            ..ssh(file, &[&entry.ssh, &server.ssh, &file.ssh])
+        };
         let known = first
             .entry(entry.ip.value)
             .or_insert_with(|| (settings.clone(), entry.ip.place));

@@ -304,7 +304,7 @@ fn a_host_that_cannot_keep_a_step_says_why() {
     fs::write(folder.path().join("supervisor"), supervisor).unwrap();
     fs::write(folder.path().join("wrapper"), wrapper).unwrap();
     let ask = "wrapper=$(cat \"$FOLDER/wrapper\") sh -c 'eval \"$(cat \"$FOLDER/supervisor\")\"' <<END\n\
-               run $FOLDER/state r1 nats no refuse 0 1000000 5 10 0 0 0\necho hello\nEND\n";
+               run $FOLDER/state r1 nats no refuse 0 1000000 5 10 0 0 0 0\necho hello\nEND\n";
     let mut injected = 0;
     for (what, setup, words) in [
         (

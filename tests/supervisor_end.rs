@@ -310,3 +310,29 @@ fn only_the_newest_runs_are_kept_and_none_that_lives() {
     assert_eq!(fs::read_dir(ground.path("runs")).unwrap().count(), 50);
     assert!(ground.path("runs/r2/uaa/status").exists());
 }
+
+#[test]
+fn secrets_are_blotted_out_of_what_stays_on_the_host() {
+    let ground = Ground::new();
+    let script = "echo 'pw is s3cr.t/[x]'; printf 'no newline s3cr.t/[x]'; exit 3";
+    let request = StepRequest {
+        redact: "s/s3cr\\.t\\/\\[x\\]/**********/g\n",
+        ..step_request("r1", "nats", script)
+    };
+    let (end, output) = ended(ground.open(), &request);
+    assert_eq!(end, StepEnd::Exited(3));
+    assert_eq!(output.len(), 38);
+    let kept = fs::read_to_string(ground.path("runs/r1/nats/out")).unwrap();
+    assert_eq!(kept, "pw is **********\nno newline **********");
+    assert!(!ground.path("runs/r1/nats/redact").exists());
+    // Where the wrapper was killed, the next one does it.
+    let step = Begun::start_with(&ground, "echo s3cr.t/[x]", "", request.redact);
+    let pids = ["pid", "step-pid"].map(|file| ground.pid(&format!("runs/r1/uaa/{file}")));
+    for pid in &pids {
+        kill("-KILL", pid);
+        wait_until_gone(pid);
+    }
+    assert!(matches!(step.end().0.unwrap(), StepEnd::Unknown(_)));
+    let kept = fs::read_to_string(ground.path("runs/r1/uaa/out")).unwrap();
+    assert_eq!(kept, "**********\n");
+}

@@ -3,7 +3,8 @@
 # what it says and what it promises. It isn't what waits for a step: that is wrapper.sh.
 #
 # The loader evals this text, with the request behind it on the same standard input. Comment lines
-# and empty lines are left out when it is sent. Set before it: wrapper, the text of wrapper.sh.
+# and empty lines are left out when it is sent. Set before it: wrapper and blot, the texts of
+# wrapper.sh and blot.sh.
 # shellcheck shell=sh
 set -eu
 umask 077
@@ -11,8 +12,8 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 # The request's blobs, set by take_text.
-receipt='' holder='' script='' by=''
-wrapper=${wrapper-}
+receipt='' holder='' script='' by='' redact=''
+wrapper=${wrapper-} blot=${blot-}
 # A file that is coming in.
 part=''
 
@@ -109,10 +110,12 @@ close_run() {
 
 # --- start ------------------------------------------------------------------------------------
 
-# Removes the script, which may hold secrets, of a step that nobody watches any more.
+# Removes the script, which may hold secrets, of a step that nobody watches any more, and blots them
+# out of its output.
 sweep() {
-	if [ -e "$1/keep" ] || at_work "$1/step-pid" "$1/script"; then return 0; fi
-	rm -f "$1/script"
+	if at_work "$1/step-pid" "$1/script" || at_work "$1/pid" "$1/wrapper"; then return 0; fi
+	if [ -e "$1/redact" ]; then sh "$1/blot" "$1" || :; fi
+	if ! [ -e "$1/keep" ]; then rm -f "$1/script"; fi
 }
 
 # Tries to take the host's lock on descriptor 9. Else the variable note has what its holder said of
@@ -188,6 +191,9 @@ write_run() {
 		this_boot >"$dir/boot-id" &&
 		: >"$dir/out" &&
 		: >"$dir/followed" &&
+		if [ -n "$redact" ]; then
+			printf '%s' "$redact" >"$dir/redact" && printf '%s' "$blot" >"$dir/blot"
+		fi &&
 		mkfifo "$dir/ready" &&
 		if [ "$keep" = yes ]; then : >"$dir/keep"; fi &&
 		printf '%s\n%s\n' "$holder" "$dir" >"$base/holder.new" &&
@@ -208,7 +214,7 @@ prune_runs() {
 	done
 }
 
-# run RUN STEP KEEP ON-LOCK DEADLINE CAP GRACE SCRIPT RECEIPT HOLDER BY
+# run RUN STEP KEEP ON-LOCK DEADLINE CAP GRACE SCRIPT RECEIPT HOLDER BY REDACT
 run_step() {
 	run=$1 step=$2 keep=$3 on_lock=$4 deadline=$5 cap=$6 grace=$7
 	# The whole request is read before anything is decided: the controller writes it in one go.
@@ -217,6 +223,7 @@ run_step() {
 	shift 9
 	take_text holder "$1"
 	take_text by "$2"
+	take_text redact "$3"
 	dir=$base/runs/$run/$step
 	need_program flock util-linux
 	need_program setsid util-linux

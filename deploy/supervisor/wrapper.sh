@@ -120,6 +120,8 @@ wait "$leader" || status=$?
 if [ -e "$dir/stopped" ]; then wait "$guard" || :; else kill -KILL "$guard" 2>/dev/null || :; fi
 
 if ! [ -e "$dir/keep" ]; then rm -f "$dir/script"; fi
+# What can't be blotted out (a full disk) stays to be done by whoever comes next.
+if [ -e "$dir/redact" ]; then sh "$dir/blot" "$dir" || :; fi
 write_receipt "$status" "$(date +%s)"
 # The lock goes before the status comes: who reads the status may start the next step at once.
 rm -f "$base/holder"

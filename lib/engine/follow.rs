@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::output::TextFilter;
+use super::output::{self, TextFilter};
 use super::session::{Course, Line};
 use super::{Limits, holder};
 use crate::event::{Fact, StepResult};
@@ -110,6 +110,7 @@ impl<'a, 'l> Supervised<'a, 'l> {
         let course = self.line.course;
         let limits = &course.limits;
         let (line, by) = (holder::line(self.step, course), holder::by(&course.run));
+        let redact = output::sed_script(&self.step.redact);
         let (run, step, offset) = (self.run.as_str(), &self.step.id.step, self.ear.heard);
         let call = if stopping {
             StepCall::Stop {
@@ -122,7 +123,10 @@ impl<'a, 'l> Supervised<'a, 'l> {
         } else if self.begun == Begun::Started && offset == 0 {
             // Also after a loss: whether the first one arrived isn't known, and the host starts
             // nothing twice.
-            StepCall::Start(request(self.step, run, &line, &by, limits))
+            StepCall::Start(StepRequest {
+                redact: &redact,
+                ..request(self.step, run, &line, &by, limits)
+            })
         } else {
             StepCall::Follow {
                 run,
@@ -160,6 +164,7 @@ fn request<'a>(
         receipt: &step.receipt,
         holder,
         by,
+        redact: "",
         keep_script: limits.keep_scripts,
         on_lock: limits.on_lock,
         deadline: limits.step_deadline,

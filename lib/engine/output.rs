@@ -6,6 +6,27 @@ const LONGEST_LINE: usize = 16 * 1024;
 /// What stands in place of a secret.
 const BLOT: &str = "[secret]";
 
+/// Writes a script for sed that replaces each secret by as many stars as it has bytes, so that the
+/// host's copy of the output keeps its length.
+pub(super) fn sed_script(secrets: &[String]) -> String {
+    let mut secrets: Vec<&String> = secrets.iter().filter(|s| !s.is_empty()).collect();
+    // A secret that holds another one has to go first.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let one_line = secrets.into_iter().filter(|secret| !secret.contains('\n'));
+    one_line
+        .map(|secret| {
+            let mut pattern = String::new();
+            for c in secret.chars() {
+                if r"\/.*[]^$".contains(c) {
+                    pattern.push('\\');
+                }
+                pattern.push(c);
+            }
+            format!("s/{pattern}/{}/g\n", "*".repeat(secret.len()))
+        })
+        .collect()
+}
+
 /// Turns a step's bytes into text, line by line.
 ///
 /// Lines are kept whole (up to 16 KiB) so that a character or a secret that arrives in two pieces is

@@ -47,6 +47,7 @@ impl<L: Link> Connection for L {
                 request.receipt.as_bytes(),
                 request.holder.as_bytes(),
                 request.by.as_bytes(),
+                request.redact.as_bytes(),
             ],
             StepCall::Follow { .. } => &[],
             StepCall::Stop { by, .. } => &[by.as_bytes()],

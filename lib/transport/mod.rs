@@ -112,6 +112,9 @@ pub struct StepRequest<'a> {
     pub receipt: &'a str,
     /// Who is to be named to others while the lock is held: one line of JSON.
     pub holder: &'a str,
+    /// What is blotted out of the output that stays on the host: a script for sed that replaces
+    /// texts by others of the same length; empty for nothing.
+    pub redact: &'a str,
     /// Who asks, for those whose steps are ended for this one.
     pub by: &'a str,
     /// Whether the script stays on the host after the step.

@@ -81,6 +81,7 @@ const LONGEST_STATUS: usize = 4;
 const SIGNS: Duration = Duration::from_secs(100);
 const SUPERVISOR: &str = include_str!("../../deploy/supervisor/supervisor.sh");
 const WRAPPER: &str = include_str!("../../deploy/supervisor/wrapper.sh");
+const BLOT: &str = include_str!("../../deploy/supervisor/blot.sh");
 
 /// A running loader: its output (both streams as one) and its input.
 pub(super) trait Duplex: Read + Write {
@@ -430,7 +431,7 @@ fn start_line(root: &str, request: &StepRequest<'_>) -> String {
         OnLock::TakeOver => "takeover".to_owned(),
     };
     format!(
-        "run {root} {} {} {} {on_lock} {} {} {} {} {} {} {}",
+        "run {root} {} {} {} {on_lock} {} {} {} {} {} {} {} {}",
         request.run,
         request.step,
         if request.keep_script { "yes" } else { "no" },
@@ -442,6 +443,7 @@ fn start_line(root: &str, request: &StepRequest<'_>) -> String {
         request.receipt.len(),
         request.holder.len(),
         request.by.len(),
+        request.redact.len(),
     )
 }
 
@@ -501,7 +503,11 @@ fn check_name(name: &str) -> Result<(), TransportError> {
 /// lines, which are for readers and would travel with every step.
 fn supervisor_text() -> String {
     let wrapper = shell_words::quote(&without_comments(WRAPPER)).into_owned();
-    format!("wrapper={wrapper}\n{}", without_comments(SUPERVISOR))
+    let blot = shell_words::quote(&without_comments(BLOT)).into_owned();
+    format!(
+        "wrapper={wrapper}\nblot={blot}\n{}",
+        without_comments(SUPERVISOR)
+    )
 }
 
 fn without_comments(script: &str) -> String {

@@ -111,8 +111,25 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// Starts `before; wait; after` and returns once the output of `before` has arrived.
+    /// Starts `before; wait; after` as step `nats` of run `r1`, and returns once the output of
+    /// `before` has arrived.
     pub fn start(ground: &Ground, before: &str, after: &str) -> Begun {
+        Begun::start_step(ground, "nats", before, after, "")
+    }
+
+    /// The same as step `uaa`, with something to blot out.
+    pub fn start_with(ground: &Ground, before: &str, after: &str, redact: &str) -> Begun {
+        Begun::start_step(ground, "uaa", before, after, redact)
+    }
+
+    fn start_step(
+        ground: &Ground,
+        step: &'static str,
+        before: &str,
+        after: &str,
+        redact: &str,
+    ) -> Begun {
+        let redact = redact.to_owned();
         let gate = ground.fifo("gate");
         let script = format!("{before}\nread -r _ <'{}'\n{after}\n", gate.display());
         let mut connection = ground.open();
@@ -120,7 +137,10 @@ impl Begun {
         let interrupt = connection.interrupter();
         let controller = thread::spawn(move || {
             let mut output = Vec::new();
-            let request = step_request("r1", "nats", &script);
+            let request = StepRequest {
+                redact: &redact,
+                ..step_request("r1", step, &script)
+            };
             let end = run_step(&mut connection, &request, &mut |bytes| {
                 output.extend_from_slice(bytes);
                 let _ = tell.send(());

@@ -76,6 +76,7 @@ pub fn step_request<'a>(run: &'a str, step: &'a str, script: &'a str) -> StepReq
         receipt: r#"{"schema":1,"script":"print \"ü\"","run":"r1""#,
         holder: r#"{"operator":"ada","workstation":"desk","run":"r1","step":"nats"}"#,
         by: "ada at desk",
+        redact: "",
         keep_script: false,
         on_lock: OnLock::Refuse,
         deadline: None,

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use super::openssh;
 use crate::model::{Host, Jump, SshConfig, SshSettings};
 
 /// Returns the host with everything filled in that its settings leave open. Without OpenSSH on this
@@ -40,7 +41,7 @@ pub(super) fn fill_in(host: &Host) -> Host {
 type Said = BTreeMap<String, Vec<String>>;
 
 fn ask(file: Option<&str>, destination: &str) -> Option<Said> {
-    let mut ssh = Command::new("ssh");
+    let mut ssh = openssh::ssh();
     if let Some(file) = file {
         ssh.args(["-F", file]);
     }

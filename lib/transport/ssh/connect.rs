@@ -4,14 +4,14 @@ use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use ssh2::Session;
 
-use super::setup;
+use super::{openssh, setup};
 use crate::model::{Host, HostKeyPolicy, Jump};
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -195,7 +195,7 @@ fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     let (last, before) = host.ssh.jump.split_last().expect("a jump was found");
     let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-    let mut ssh = Command::new("ssh");
+    let mut ssh = openssh::ssh();
     ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]);
     ssh.args([
         "-o",

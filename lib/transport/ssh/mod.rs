@@ -5,6 +5,7 @@ mod config;
 mod connect;
 mod host_key;
 mod known_hosts;
+mod openssh;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

@@ -5,13 +5,21 @@
 
 mod link;
 mod local;
+#[cfg_attr(
+    not(feature = "ssh"),
+    allow(dead_code, reason = "only SSH needs all of it")
+)]
 mod protocol;
+#[cfg(feature = "ssh")]
 mod ssh;
 
 use std::io::Read;
 use std::time::Duration;
 
 pub use local::{LocalConnection, LocalTransport};
+#[cfg(fuzzing)]
+pub use protocol::read_reply;
+#[cfg(feature = "ssh")]
 pub use ssh::SshTransport;
 
 use crate::model::{Host, Sudo};

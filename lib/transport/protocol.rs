@@ -536,5 +536,44 @@ pub(super) fn lost(error: &io::Error) -> TransportError {
     )
 }
 
+/// Reads a host's whole answer to a step, whatever it is: returns the output and the end.
+#[cfg(fuzzing)]
+pub fn read_reply(said: &[u8]) -> (Vec<u8>, Result<StepEnd, TransportError>) {
+    struct Said<'a>(&'a [u8]);
+    impl Read for Said<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl Write for Said<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl Duplex for Said<'_> {
+        fn close_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn expect_signs(&mut self, _: Duration) {}
+    }
+    let exchange = Exchange {
+        stream: BufReader::new(Said(said)),
+        noise: String::new(),
+        answered: false,
+    };
+    let mut output = Vec::new();
+    let end = exchange.follow(&mut |news| {
+        if let StepNews::Output(bytes) = news {
+            output.extend_from_slice(bytes);
+        }
+    });
+    (output, end)
+}
+
 #[cfg(test)]
 mod tests;

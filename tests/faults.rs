@@ -181,9 +181,9 @@ fn a_connection_may_be_cut_anywhere() {
         lost > fates.len() / 2,
         "only {lost} cuts hit a running step"
     );
-    println!(
-        "{} connections cut, {lost} of them under a step",
-        2 * fates.len()
+    common::injected(
+        2 * fates.len(),
+        &format!("connections cut, {lost} of them under a step"),
     );
 }
 
@@ -215,7 +215,7 @@ fn servers_that_say_nothing_or_nonsense_are_told_apart() {
     });
     let (outcome, _) = run(&server, port, "r", step("true"), limits(), 2);
     assert_eq!(outcome.unreachable.len(), 1);
-    println!("5 servers that aren't");
+    common::injected(5, "servers that say nothing, nonsense or too little");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_server_that_dies_and_comes_back_loses_nothing() {
     assert_eq!(starts(&server), 1);
     let lost = |e: &Event| matches!(e.fact, Fact::ConnectionLost { .. });
     assert!(events.iter().any(lost), "the server did die");
-    println!("1 server killed under a step");
+    common::injected(1, "server killed under a step");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn output_that_hurts_is_text_and_bounded() {
         longest.max().unwrap() < 200_000,
         "a line without end comes in pieces"
     );
-    println!("4 kinds of output");
+    common::injected(4, "kinds of output that hurt");
 }
 
 /// Runs a command in a mount namespace of its own where that can be had (root).
@@ -303,8 +303,9 @@ fn a_host_that_cannot_keep_a_step_says_why() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("supervisor"), supervisor).unwrap();
     fs::write(folder.path().join("wrapper"), wrapper).unwrap();
-    let ask = "wrapper=$(cat \"$FOLDER/wrapper\") sh -c 'eval \"$(cat \"$FOLDER/supervisor\")\"' <<END\n\
-               run $FOLDER/state r1 nats no refuse 0 1000000 5 10 0 0 0 0\necho hello\nEND\n";
+    // Standard input stays open for a while, as a controller's does.
+    let ask = "{ printf 'run %s/state r1 nats no refuse 30 1000000 5 10 0 0 0 0\\necho hello' \"$FOLDER\"; \
+               sleep 3; } | wrapper=$(cat \"$FOLDER/wrapper\") sh -c 'eval \"$(cat \"$FOLDER/supervisor\")\"'\n";
     let mut injected = 0;
     for (what, setup, words) in [
         (
@@ -322,18 +323,25 @@ fn a_host_that_cannot_keep_a_step_says_why() {
             "mount --bind /dev/null /usr/bin/flock; mount -o remount,bind,noexec /usr/bin/flock",
             "flock",
         ),
+        (
+            "a clock that jumps by an hour at each look",
+            "printf '#!/bin/sh\\necho $((1700000000 + 3600 * $(cat $FOLDER/n))); \\
+             echo $(($(cat $FOLDER/n) + 1)) >$FOLDER/n\\n' >\"$FOLDER/date\"; chmod 755 \"$FOLDER/date\"; \
+             echo 1 >\"$FOLDER/n\"; mount --bind \"$FOLDER/date\" /usr/bin/date",
+            "pcb1 end 0",
+        ),
     ] {
         let Some(said) = with_mounts(setup, folder.path(), ask) else {
             common::skip("faults of a host's disk: no mount namespace can be had");
             return;
         };
         assert!(
-            said.contains("pcb1 error") && said.contains(words),
+            said.contains(words) && said.contains("pcb1 error") != words.contains("end 0"),
             "{what}: {said}"
         );
         injected += 1;
     }
-    println!("{injected} hosts that can't");
+    common::injected(injected, "hosts that can't keep a step, or tell the time");
 }
 
 #[test]
@@ -362,8 +370,11 @@ fn a_flood_of_a_gigabyte_fills_neither_memory_nor_disk() {
     );
     use std::os::unix::fs::MetadataExt;
     let out = fs::metadata(server.path("state/runs/r/nats/out")).unwrap();
-    println!(
-        "1 flood: {heard} bytes heard, {missing} dropped, {} MiB on the disk at its end",
-        (out.blocks() * 512) >> 20
+    let disk = (out.blocks() * 512) >> 20;
+    common::injected(
+        1,
+        &format!(
+            "flood: {heard} bytes heard, {missing} dropped, {disk} MiB on the disk at its end"
+        ),
     );
 }

@@ -137,8 +137,11 @@ fn a_controller_may_die_at_any_instant() {
         }
     }
     let journals = assert_journals_replay(&site.path("state"));
-    println!(
-        "{killed} controllers killed in {rounds} rounds, {joined} steps joined, {journals} journals replayed"
+    common::injected(
+        killed as usize,
+        &format!(
+            "controllers killed in {rounds} rounds, {joined} steps joined, {journals} journals replayed"
+        ),
     );
     assert!(killed * 2 > rounds, "only {killed} were killed in time");
 }

@@ -172,6 +172,10 @@ fn two_operators() {
     for state in ["state", "far", "third"] {
         assert!(assert_journals_replay(&site.path(state)) > 0);
     }
+    common::injected(
+        6,
+        "controllers killed, taken over, cancelled, interrupted or left",
+    );
 }
 
 #[test]
@@ -227,6 +231,10 @@ fn machines_that_die_under_a_step() {
         said(&after)
     );
     assert!(assert_journals_replay(&site.path("state")) > 0);
+    common::injected(
+        3,
+        "machines that lost cable, power or root's rights under a step",
+    );
 }
 
 #[test]

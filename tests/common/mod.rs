@@ -157,12 +157,23 @@ pub fn assert_golden(path: &Path, text: &str) {
 /// Notes a test that can't run here, for bin/test to count.
 pub fn skip(reason: &str) {
     eprintln!("SKIPPED {reason}");
-    if let Some(path) = std::env::var_os("PAAS_TEST_SKIPS") {
+    append("PAAS_TEST_SKIPS", reason);
+}
+
+/// Notes faults that were really injected, for bin/test to count.
+pub fn injected(count: usize, what: &str) {
+    println!("{count} {what}");
+    append("PAAS_TEST_FAULTS", &format!("{count} {what}"));
+}
+
+/// Adds a line to the file that a variable names, if it does.
+fn append(variable: &str, line: &str) {
+    if let Some(path) = std::env::var_os(variable) {
         let mut file = fs::OpenOptions::new()
             .append(true)
             .create(true)
             .open(path)
             .unwrap();
-        writeln!(file, "{reason}").unwrap();
+        writeln!(file, "{line}").unwrap();
     }
 }

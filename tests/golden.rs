@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use common::{assert_golden, assert_shellcheck_clean, catalog, cluster, root, secrets};
 use paas_cluster_build::job::{Action, Context};
 use paas_cluster_build::model::{Artifact, Release, ReleaseSource};
-use paas_cluster_build::operation::{bootstrap, probe};
+use paas_cluster_build::operation::{bootstrap, probe, remove, runs};
 use paas_cluster_build::plan::{Facts, Planner, PreparedRelease, RunIdentity};
 use paas_cluster_build::script::render_site_template;
 
@@ -80,6 +80,11 @@ fn bootstrap_and_probe() {
     for (operation, name) in [
         (bootstrap(&cluster, &selection), "bootstrap.sh"),
         (probe(&cluster, &selection, &[]), "probe.sh"),
+        (runs(&cluster, &selection), "runs.sh"),
+        (
+            remove(&cluster, &[], &["10.1.59.175".parse().unwrap()]),
+            "remove_host.sh",
+        ),
     ] {
         let plan = planner.resolve(&operation).unwrap();
         let [step] = &plan.stages[0].steps[..] else {

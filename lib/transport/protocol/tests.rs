@@ -89,8 +89,8 @@ fn what_is_left_out_of_the_scripts_changes_nothing() {
         );
         String::from_utf8(printed.stdout).unwrap()
     };
-    for text in [SUPERVISOR, WRAPPER] {
-        let sent = without_comments(text);
+    for text in [request::SUPERVISOR, request::WRAPPER, request::BLOT] {
+        let sent = request::without_comments(text);
         assert!(sent.len() < text.len());
         assert_eq!(understood(&sent), understood(text));
     }
@@ -139,9 +139,9 @@ fn a_query_ends_with_its_own_nonce_only() {
 #[test]
 fn names_that_would_leave_their_folder_are_refused() {
     for bad in ["", "..", ".x", "a/b", "a b", "-x", "a\n"] {
-        assert!(check_name(bad).is_err(), "{bad:?}");
+        assert!(request::check_name(bad).is_err(), "{bad:?}");
     }
-    assert!(check_name("data.postgres").is_ok());
+    assert!(request::check_name("data.postgres").is_ok());
 }
 
 proptest! {

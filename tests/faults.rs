@@ -38,6 +38,7 @@ fn step(script: &str) -> Step {
         mode: Mode::Supervised,
         script: script.into(),
         values: Values::new(),
+        template: None,
         digest: sha256_hex(script.as_bytes()),
         receipt: "{\"schema\":1".into(),
         uploads: Vec::new(),

@@ -137,6 +137,7 @@ fn summary(state: &RunState, colour: bool) -> String {
         &SummaryContext {
             resume: "paas-cluster-build -c config/cluster.yml",
             log: &log,
+            pointers: &|_| Vec::new(),
             colour,
         },
     )

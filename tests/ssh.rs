@@ -360,6 +360,20 @@ fn a_host_behind_another_is_reached_through_it() {
         .query("echo through")
         .unwrap();
     assert_eq!(answer.output, b"through\n");
+    // Three in a row, each with a host key of its own, which is noted like the host's.
+    let (outer, inner) = (Server::start(), Server::start());
+    for other in [&outer, &inner] {
+        fs::copy(server.path("client.pub"), other.path("authorized")).unwrap();
+    }
+    host.ssh.jump = [jump(outer.port), jump(inner.port)].concat();
+    let mut connection = server.connect(&host).unwrap();
+    assert_eq!(connection.query("echo far").unwrap().output, b"far\n");
+    let known = fs::read_to_string(server.path("known/hosts")).unwrap();
+    // Debian's OpenSSH writes names as hashes.
+    assert_eq!(known.lines().count(), 3, "{known}");
+    drop(connection);
+    let came = |server: Server| server.stop().join("\n").contains("Accepted publickey");
+    assert!(came(outer) && came(inner), "the way led through both");
     host.ssh.jump = jump(free_port());
     let error = refused(server.connect(&host));
     assert_eq!(error.kind, TransportErrorKind::NoRoute);

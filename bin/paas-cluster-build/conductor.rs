@@ -241,7 +241,8 @@ impl<'a> Conductor<'a> {
                 _ = async { tokio::join!(work, show.follow(receiver)) } => {}
             }
         });
-        Ok(show.finish(resume))
+        let file = self.workspace.cluster.file.display().to_string();
+        Ok(show.finish(resume, Some((plan, &file))))
     }
 
     /// Returns the folder of a run on this machine; it needn't be there.

@@ -103,7 +103,7 @@ impl Conductor<'_> {
                 _ = async { tokio::join!(work, show.follow(receiver)) } => {}
             }
         });
-        Ok(show.finish(&format!("paas-cluster-build attach {}", run.id)))
+        Ok(show.finish(&format!("paas-cluster-build attach {}", run.id), None))
     }
 
     async fn follow_run(

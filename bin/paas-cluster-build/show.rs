@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use paas_cluster_build::engine::EventReceiver;
 use paas_cluster_build::event::{Event, Fact};
 use paas_cluster_build::journal::Journal;
+use paas_cluster_build::plan::{Plan, pointers};
 use paas_cluster_build::report::{self, JsonLines, SummaryContext};
 use paas_cluster_build::run_state::RunState;
 use paas_cluster_build::terminal::{Plain, Terminal, wants_colour};
@@ -95,7 +96,8 @@ impl Show {
     }
 
     /// Prints the account of the run and tells how it ended.
-    pub fn finish(&mut self, resume: &str) -> Exit {
+    /// `plan` and the cluster file's name are what a failure can be traced to.
+    pub fn finish(&mut self, resume: &str, plan: Option<(&Plan, &str)>) -> Exit {
         if let View::Live(terminal) = &mut self.view {
             terminal.clear();
         }
@@ -107,6 +109,16 @@ impl Show {
             let context = SummaryContext {
                 resume,
                 log: &|id| Some(folder.as_ref()?.step_log(id)).filter(|path| path.exists()),
+                pointers: &|state| {
+                    let Some((plan, file)) = plan else {
+                        return Vec::new();
+                    };
+                    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+                    let step = steps.find(|step| step.id == state.id);
+                    let tail: Vec<&str> = state.tail.lines().collect();
+                    step.map(|step| pointers(step, &tail, file))
+                        .unwrap_or_default()
+                },
                 colour: colour(),
             };
             anstream::print!("{}", report::summary_text(&self.state, &context));

@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod busy;
+mod cause;
 mod diff;
 mod facts;
 mod holder;
@@ -21,6 +22,7 @@ mod saved;
 mod step;
 
 pub use busy::{Blocked, blocked};
+pub use cause::pointers;
 pub use diff::{StepDiff, differences};
 pub use facts::{Busy, Facts, HostFacts, HostState};
 pub use holder::Holder;

@@ -145,6 +145,7 @@ impl Planner<'_> {
             mode: rendered.mode,
             digest: sha256_hex(rendered.script.as_bytes()),
             script: rendered.script,
+            template: self.template(task),
             values: rendered.values,
             receipt,
             uploads: match task {
@@ -162,6 +163,15 @@ impl Planner<'_> {
             busy::join(&mut step, busy);
         }
         Ok(step)
+    }
+
+    fn template(&self, task: &Task) -> Option<(String, String)> {
+        let (path, text) = match task {
+            Task::Job { job, .. } => self.catalog.get(job)?.template(),
+            Task::Bootstrap { .. } => ("deploy/init.sh", include_str!("../../deploy/init.sh")),
+            _ => return None,
+        };
+        Some((path.to_owned(), text.to_owned()))
     }
 
     fn render(&self, task: &Task) -> Result<Rendered, PlanError> {

@@ -64,6 +64,8 @@ pub struct Step {
     pub script: String,
     /// What the script is made of.
     pub values: Values,
+    /// The job's own template, with its name, as it stands before rendering.
+    pub template: Option<(String, String)>,
     /// The script's SHA-256 in hex.
     pub digest: String,
     /// The JSON object of the receipt, without its closing brace: the supervisor adds how it ended.
@@ -84,6 +86,7 @@ impl Step {
             mode,
             script: String::new(),
             values: Values::new(),
+            template: None,
             digest: String::new(),
             receipt: String::new(),
             uploads: Vec::new(),

@@ -14,6 +14,8 @@ pub struct SummaryContext<'a> {
     pub resume: &'a str,
     /// Where a step's log is, if it's kept.
     pub log: &'a dyn Fn(&StepId) -> Option<PathBuf>,
+    /// What a failed step's output points at: lines of templates and of the cluster file.
+    pub pointers: &'a dyn Fn(&StepState) -> Vec<String>,
     /// Whether to use colour.
     pub colour: bool,
 }
@@ -157,6 +159,9 @@ fn failure(step: &StepState, context: &SummaryContext<'_>) -> String {
         let line = line.replace('\t', "    ");
         out.push_str(format!("    | {}", printable(&line)).trim_end());
         out.push('\n');
+    }
+    for pointer in (context.pointers)(step) {
+        out.push_str(&format!("    see {}\n", printable(&pointer)));
     }
     if let Some(path) = (context.log)(&step.id) {
         out.push_str(&format!("    all its output: {}\n", path.display()));

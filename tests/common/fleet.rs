@@ -236,6 +236,7 @@ pub fn step(name: &str, last: u8) -> Step {
         mode: Mode::Supervised,
         script: "true\n".into(),
         values: Values::new(),
+        template: None,
         digest: String::new(),
         receipt: "{".into(),
         uploads: Vec::new(),

@@ -1,7 +1,7 @@
 //! The wire to a host: TCP under a deadline, or OpenSSH's own `ssh -W` through jump hosts.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use ssh2::Session;
 
 use super::{openssh, setup};
-use crate::model::{Host, HostKeyPolicy, Jump};
+use crate::model::{Host, HostKeyPolicy, Jump, SshSettings};
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// How long TCP, the key exchange and the login may take, each.
@@ -188,44 +188,14 @@ fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportError {
     }
 }
 
-/// Lets OpenSSH go through the jump hosts, with its own configuration and agent. The key and the
-/// known_hosts file that are set for the host count for the last of them too; OpenSSH has no way
-/// to pass them on to those before.
+/// Lets OpenSSH go through the jump hosts, each with its own configuration and the agent. The key,
+/// the known_hosts file and the policy that are set for the host count for each of them too.
 fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
-    let (last, before) = host.ssh.jump.split_last().expect("a jump was found");
     let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let target = forward_target(&host.address.to_string(), host.ssh.port);
     let mut ssh = openssh::ssh();
-    ssh.args(["-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]);
-    ssh.args([
-        "-o",
-        &format!("ConnectTimeout={}", timeout.as_secs().max(1)),
-    ]);
-    if let Some(identity) = &host.ssh.identity {
-        ssh.arg("-i").arg(identity);
-    }
-    if let Some(known_hosts) = &host.ssh.known_hosts {
-        ssh.arg("-o")
-            .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
-    }
-    let checking = match host.ssh.host_keys {
-        HostKeyPolicy::AcceptNew => "accept-new",
-        HostKeyPolicy::Strict => "yes",
-        HostKeyPolicy::Off => "no",
-    };
-    ssh.args(["-o", &format!("StrictHostKeyChecking={checking}")]);
-    if !before.is_empty() {
-        ssh.arg("-J")
-            .arg(before.iter().map(shown).collect::<Vec<_>>().join(","));
-    }
-    if let Some(user) = &last.user {
-        ssh.args(["-l", user]);
-    }
-    ssh.args(["-p", &last.port.to_string()]);
-    ssh.arg("-W")
-        .arg(forward_target(host.address, host.ssh.port))
-        .arg("--")
-        .arg(&last.host);
+    ssh.args(hop(&host.ssh.jump, &target, &host.ssh, timeout));
     let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
     let output: OwnedFd = theirs.into();
     let child = ssh
@@ -237,15 +207,53 @@ fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     Ok(Wire::Through(ours, Arc::new(Mutex::new(child))))
 }
 
-fn shown(jump: &Jump) -> String {
-    let user = jump
-        .user
-        .as_ref()
-        .map(|user| format!("{user}@"))
-        .unwrap_or_default();
-    format!("{user}{}:{}", jump.host, jump.port)
+/// The arguments of an `ssh` that goes through these jump hosts, the last of which connects to the
+/// target. Those before it are an `ssh` of their own, which OpenSSH starts as its ProxyCommand:
+/// its `-J` would not pass key, known_hosts and policy on.
+fn hop(jumps: &[Jump], target: &str, settings: &SshSettings, timeout: Duration) -> Vec<String> {
+    let (last, before) = jumps.split_last().expect("a jump was found");
+    let mut arguments: Vec<String> = Vec::new();
+    let mut option = |text: String| arguments.extend(["-o".to_owned(), text]);
+    option("BatchMode=yes".to_owned());
+    option("ExitOnForwardFailure=yes".to_owned());
+    option(format!("ConnectTimeout={}", timeout.as_secs().max(1)));
+    if let Some(known_hosts) = &settings.known_hosts {
+        option(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
+    }
+    let checking = match settings.host_keys {
+        HostKeyPolicy::AcceptNew => "accept-new",
+        HostKeyPolicy::Strict => "yes",
+        HostKeyPolicy::Off => "no",
+    };
+    option(format!("StrictHostKeyChecking={checking}"));
+    if !before.is_empty() {
+        let through = hop(
+            before,
+            &forward_target(&last.host, last.port),
+            settings,
+            timeout,
+        );
+        let words = std::iter::once("ssh".to_owned()).chain(through);
+        // A percent sign begins a token there.
+        let command = shell_words::join(words).replace('%', "%%");
+        option(format!("ProxyCommand={command}"));
+    }
+    if let Some(identity) = &settings.identity {
+        arguments.extend(["-i".to_owned(), identity.display().to_string()]);
+    }
+    if let Some(user) = &last.user {
+        arguments.extend(["-l".to_owned(), user.clone()]);
+    }
+    arguments.extend(["-p".to_owned(), last.port.to_string()]);
+    arguments.extend(["-W".to_owned(), target.to_owned()]);
+    arguments.extend(["--".to_owned(), last.host.clone()]);
+    arguments
 }
 
-fn forward_target(address: IpAddr, port: u16) -> String {
-    SocketAddr::new(address, port).to_string()
+/// Writes `host:port`, an IPv6 address in brackets.
+fn forward_target(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
 }

@@ -334,3 +334,70 @@ fn a_closed_pipe_silences_plain_lines_and_nothing_else() {
     drop(plain);
     assert_eq!(closed.0, 1);
 }
+
+#[test]
+fn what_is_special_about_a_running_step_is_told() {
+    let who = || "eve at far runs uaa there".to_owned();
+    let host = id("nats", 1).host;
+    let mut facts = vec![(0, run_started(vec![planned("nats", 1)]))];
+    let stage = "nats".to_owned();
+    facts.push((1, Fact::StageStarted { stage }));
+    facts.extend(connect(1).map(|f| (2, f)));
+    let it = || id("nats", 1);
+    facts.extend([
+        (10, start("nats", 1)),
+        (
+            11,
+            Fact::StepJoined {
+                id: it(),
+                started_by: "r0".to_owned(),
+            },
+        ),
+        (
+            12,
+            Fact::StepWaiting {
+                id: it(),
+                holder: who(),
+            },
+        ),
+        (
+            13,
+            Fact::StepTookOver {
+                id: it(),
+                holder: who(),
+            },
+        ),
+        (
+            300_000,
+            Fact::StepSilent {
+                id: it(),
+                seconds: 300,
+            },
+        ),
+        (
+            300_001,
+            Fact::OutputDropped {
+                id: it(),
+                bytes: 9_000_000,
+            },
+        ),
+        (
+            300_002,
+            Fact::ConnectionLost {
+                host,
+                error: "reset by peer".to_owned(),
+            },
+        ),
+        (300_003, Fact::HostConnecting { host }),
+    ]);
+    let mut out = Vec::new();
+    let mut plain = Plain::new(&mut out, TimeZone::UTC);
+    let events: Vec<Event> = facts.into_iter().map(|(ms, fact)| at(ms, fact)).collect();
+    for event in &events {
+        plain.event(event);
+    }
+    plain.event(&at(300_500, Fact::HostConnected { host }));
+    let (screen, _live) = shown(&events, 20, 110, false);
+    let plain = String::from_utf8(out).unwrap();
+    insta::assert_snapshot!(format!("{plain}--- live\n{}", screen.contents()));
+}

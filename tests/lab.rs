@@ -12,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::site::assert_journals_replay;
 use common::skip;
 use paas_cluster_build::lab::requirements;
 use serde_json::Value;
@@ -118,6 +119,9 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         let _ = self.run(&["lab", "down"]);
+        if !std::thread::panicking() {
+            assert_journals_replay(&self.folder.path().join("state"));
+        }
     }
 }
 

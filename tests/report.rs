@@ -8,8 +8,8 @@ use paas_cluster_build::cluster_file::Place;
 use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
 use paas_cluster_build::plan::{Decision, Reason, StepId};
 use paas_cluster_build::report::{
-    ExecEnd, ExecResult, Health, Outcome, ReceiptSummary, StatusRow, SummaryContext, exec_text,
-    plan_text, status_text, summary_text,
+    ExecEnd, ExecResult, Health, Outcome, ReceiptSummary, RunRow, StatusRow, SummaryContext,
+    exec_text, plan_text, runs_text, status_text, summary_text,
 };
 use paas_cluster_build::run_state::RunState;
 
@@ -460,4 +460,47 @@ fn equal_outputs_are_shown_once_and_the_odd_ones_last() {
     ];
     insta::assert_snapshot!(exec_text(&results, false));
     assert_eq!(exec_text(&[], false), "");
+}
+
+#[test]
+fn runs_are_listed_with_what_became_of_them() {
+    let facts = |facts: Vec<Fact>| {
+        let mut state = RunState::new();
+        for fact in facts {
+            let event = Event {
+                time: jiff::Timestamp::UNIX_EPOCH,
+                elapsed_ms: 5_300,
+                run: "r1".to_owned(),
+                fact,
+            };
+            state.apply(&event).unwrap();
+        }
+        state
+    };
+    let begun = || Fact::RunStarted {
+        cluster: "demo".into(),
+        operation: "build".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+        steps: Vec::new(),
+    };
+    let over = Fact::RunFinished {
+        succeeded: 0,
+        skipped: 0,
+        failed: 0,
+        not_started: 0,
+    };
+    let row = |run: &str, state, live, torn| RunRow {
+        run: run.into(),
+        state,
+        live,
+        torn,
+    };
+    let rows = [
+        row("r0", None, false, false),
+        row("r1", Some(facts(vec![begun(), over])), false, false),
+        row("r2", Some(facts(vec![begun()])), false, true),
+        row("r3", Some(facts(vec![begun()])), true, false),
+    ];
+    insta::assert_snapshot!(runs_text(&rows, false));
 }

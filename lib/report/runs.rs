@@ -13,6 +13,8 @@ pub struct RunRow {
     pub state: Option<RunState>,
     /// Whether its controller is alive on this machine.
     pub live: bool,
+    /// Whether the journal's last line was never finished.
+    pub torn: bool,
 }
 
 /// Writes the runs as a table, in the given order.
@@ -63,6 +65,9 @@ fn row(row: &RunRow) -> [Cell; 6] {
     if counts.running > 0 {
         let running = number(counts.running, "step");
         words.push_str(&format!(", {running} running when last heard of"));
+    }
+    if row.torn && !row.live {
+        words.push_str(", the journal's last line is torn");
     }
     [
         Cell::plain(&row.run),

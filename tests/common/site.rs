@@ -122,6 +122,9 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         let _ = self.run(&["lab", "down"]);
+        if !std::thread::panicking() {
+            assert_journals_replay(self.folder.path());
+        }
     }
 }
 

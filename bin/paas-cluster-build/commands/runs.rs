@@ -43,11 +43,13 @@ pub fn runs(common: &Common, last: usize) -> Result<Exit, Failure> {
 fn row(folder: &RunFolder) -> RunRow {
     let mut state = RunState::new();
     let read = read_journal(&folder.journal()).ok();
+    let torn = read.as_ref().is_some_and(|(_, torn)| torn.is_some());
     let replayed = read.is_some_and(|(events, _)| events.iter().all(|e| state.apply(e).is_ok()));
     RunRow {
         run: folder.run().to_owned(),
         state: replayed.then_some(state),
         live: folder.is_live(),
+        torn,
     }
 }
 

@@ -321,8 +321,9 @@ fn four_machines_carry_it_all_and_an_interrupted_bootstrap_converges() {
     };
 
     // Pull the plug in the middle of a bootstrap: apt is at work when its machine dies.
+    // Nobody waits for it: it comes back only when the test says so.
     let mut child = site
-        .command(&["build", "--output", "plain"])
+        .command(&["build", "--output", "plain", "--reconnect", "3s"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -138,11 +138,9 @@ impl<'a> Conductor<'a> {
             );
         }
         let unwatched = EventSink::unwatched();
-        let outcome = self.runtime.block_on(async {
-            tokio::select! {
-                outcome = self.engine.run(&plan, &self.run, &self.cancel, &unwatched) => Ok(outcome),
-                _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed")),
-            }
+        let outcome = self.unless_interrupted(async {
+            let look = self.engine.run(&plan, &self.run, &self.cancel, &unwatched);
+            Ok(look.await)
         })?;
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);
@@ -214,10 +212,23 @@ impl<'a> Conductor<'a> {
 
     /// Lets some time pass between two looks at the hosts.
     fn pause(&self, time: Duration) -> Result<(), Failure> {
+        self.unless_interrupted(async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        })
+    }
+
+    /// Waits for something before hosts are changed; Ctrl-C ends the wait and the command.
+    pub fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         self.runtime.block_on(async {
             tokio::select! {
-                () = tokio::time::sleep(time) => Ok(()),
-                _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed")),
+                done = work => done,
+                _ = tokio::signal::ctrl_c() => {
+                    Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed"))
+                }
             }
         })
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::thread;
 
 use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::plan::{Decision, Mode, Plan};
 use paas_cluster_build::report;
 
+use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
 use crate::show::colour;
 
@@ -21,7 +23,13 @@ pub enum Harm {
 
 /// Shows the plan on a terminal and asks. Off a terminal nobody can answer: what is harmless goes
 /// on, what is destructive needs `--yes`.
-pub fn confirm(plan: &Plan, file: &str, yes: bool, harm: Harm) -> Result<(), Failure> {
+pub fn confirm(
+    conductor: &Conductor<'_>,
+    plan: &Plan,
+    file: &str,
+    yes: bool,
+    harm: Harm,
+) -> Result<(), Failure> {
     let (steps, hosts) = size(plan);
     if yes || steps == 0 {
         return Ok(());
@@ -36,7 +44,22 @@ pub fn confirm(plan: &Plan, file: &str, yes: bool, harm: Harm) -> Result<(), Fai
         };
     }
     anstream::eprint!("{}", report::plan_text(&planned(plan), file, colour()));
-    ask(steps, hosts, harm, &mut stdin().lock(), &mut stderr())
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own, which a Ctrl-C leaves behind: reading can't be interrupted.
+    thread::spawn(move || {
+        let answer = ask(steps, hosts, harm, &mut stdin().lock(), &mut stderr());
+        let _ = tell.send(answer);
+    });
+    conductor.unless_interrupted(async {
+        match told.await {
+            Ok(answer) => answer,
+            Err(_) => Err(no()),
+        }
+    })
+}
+
+fn no() -> Failure {
+    Failure::new(Exit::Cancelled, "not confirmed; nothing was changed")
 }
 
 /// Asks once; anything but a yes is a no.
@@ -59,10 +82,7 @@ fn ask(
     input.read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(
-            Exit::Cancelled,
-            "not confirmed; nothing was changed",
-        )),
+        _ => Err(no()),
     }
 }
 

@@ -59,7 +59,7 @@ fn converge(
         tell_leftovers(common, workspace, &survey.facts);
     }
     let file = common.config.display().to_string();
-    confirm(&plan, &file, args.options.yes, Harm::None)?;
+    confirm(&conductor, &plan, &file, args.options.yes, Harm::None)?;
     let converge = Converge {
         common,
         workspace,
@@ -114,7 +114,7 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
         }
     };
     let file = common.config.display().to_string();
-    confirm(&plan, &file, args.run.options.yes, Harm::None)?;
+    confirm(&conductor, &plan, &file, args.run.options.yes, Harm::None)?;
     if !runs_anything(&plan) {
         anstream::eprintln!("nothing of this is installed; `build` installs it");
     }

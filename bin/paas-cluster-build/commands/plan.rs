@@ -180,7 +180,7 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
         return Err(not_ready(&findings));
     }
     let file = common.config.display().to_string();
-    confirm(&plan, &file, args.options.yes, Harm::None)?;
+    confirm(&conductor, &plan, &file, args.options.yes, Harm::None)?;
     let converge = Converge {
         common,
         workspace: &workspace,

@@ -35,7 +35,7 @@ pub fn remove(common: &Common, args: &RemoveArgs) -> Result<Exit, Failure> {
     };
     unreachable(&survey.facts, &wanted)?;
     let file = common.config.display().to_string();
-    confirm(&plan, &file, options.yes, Harm::Destructive)?;
+    confirm(&conductor, &plan, &file, options.yes, Harm::Destructive)?;
     let exit = conductor.run(&plan, &resume_line())?;
     if exit == Exit::Done {
         let state = state_dir(common)?;

@@ -154,6 +154,29 @@ fn two_operators() {
     assert_eq!(stopped.wait().unwrap().code(), Some(130));
     let plan = site.succeeds(&["plan"]);
     assert!(plan.contains("was ended: cancelled"), "{plan}");
+    // A deadline of the step is its host's business, one of the run is a second Ctrl-C.
+    let late = site.run(&["build", "--step-timeout", "1s", "--grace", "1s"]);
+    assert_eq!(code(&late), 1, "{}", said(&late));
+    assert!(
+        said(&late).contains("its deadline of 1 s passed"),
+        "{}",
+        said(&late)
+    );
+    let late = site.run(&[
+        "build",
+        "--timeout",
+        "2s",
+        "--grace",
+        "1s",
+        "--output",
+        "plain",
+    ]);
+    assert_eq!(code(&late), 130, "{}", said(&late));
+    assert!(
+        said(&late).contains("the run's deadline"),
+        "{}",
+        said(&late)
+    );
     // And three times leaves it alone.
     let mut left = site.start("state", "left", &["build", "--output", "plain"]);
     site.await_text("left", "| begun");

@@ -88,6 +88,11 @@ fn two_operators() {
     }
     let mut watcher = site.start("far", "watched", &["attach", "--output", "plain"]);
     site.await_text("watched", "| begun");
+    // Who looks on may leave at any time.
+    let mut leaver = site.start("fourth", "looked", &["attach", "--output", "plain"]);
+    site.await_text("looked", "| begun");
+    signal(&leaver, "INT");
+    assert_eq!(leaver.wait().unwrap().code(), Some(130));
     let mut waiter = site.start(
         "third",
         "waited",

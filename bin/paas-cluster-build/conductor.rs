@@ -239,7 +239,7 @@ impl<'a> Conductor<'a> {
         let journal = Journal::create(&self.state_dir, cluster, &self.run.id)
             .map_err(|error| Failure::usage(format!("the run can't be kept: {error}")))?;
         let mut show = Show::new(self.output, Some(journal));
-        self.runtime.block_on(async {
+        let is_left = self.runtime.block_on(async {
             let (sink, receiver) = event_channel(&self.run.id);
             let wishes = self.watch_wishes(sink.clone());
             let work = async {
@@ -248,12 +248,16 @@ impl<'a> Conductor<'a> {
                 outcome
             };
             tokio::select! {
-                () = wishes => left(&self.run.id),
-                _ = async { tokio::join!(work, show.follow(receiver)) } => {}
+                () = wishes => true,
+                _ = async { tokio::join!(work, show.follow(receiver)) } => false,
             }
         });
         let file = self.workspace.cluster.file.display().to_string();
-        Ok(show.finish(resume, Some((plan, &file))))
+        let exit = show.finish(resume, Some((plan, &file)));
+        if is_left {
+            leave(&self.run.id);
+        }
+        Ok(exit)
     }
 
     /// Returns the folder of a run on this machine; it needn't be there.
@@ -334,8 +338,10 @@ impl<'a> Conductor<'a> {
 /// How long the engine may take to let go of everything once the operator wants to leave.
 const LEAVING: Duration = Duration::from_secs(3);
 
-pub(crate) fn left(run: &str) {
+/// Ends this process at once: threads that still listen to hosts aren't waited for.
+pub(crate) fn leave(run: &str) -> ! {
     anstream::eprintln!("left; what runs goes on: `paas-cluster-build attach {run}` follows it");
+    std::process::exit(130);
 }
 
 /// Another operator is at work: who, where, and what can be done.

@@ -13,7 +13,7 @@ use paas_cluster_build::plan::{
     Facts, Holder, HostRun, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId, parse_host_runs,
 };
 
-use crate::conductor::{Conductor, Survey, describe, left};
+use crate::conductor::{Conductor, Survey, describe, leave};
 use crate::exit::{Exit, Failure};
 use crate::show::Show;
 
@@ -90,7 +90,7 @@ impl Conductor<'_> {
             secrets: self.vault(selection).stand_ins(),
         };
         let question = self.plan(&operation, &survey, false)?;
-        self.runtime.block_on(async {
+        let is_left = self.runtime.block_on(async {
             let (sink, receiver) = event_channel(&run.id);
             let work = async {
                 self.follow_run(run, &question, known_here.then_some(&folder), &sink)
@@ -99,11 +99,15 @@ impl Conductor<'_> {
             };
             // Leaving ends nothing.
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => left(&run.id),
-                _ = async { tokio::join!(work, show.follow(receiver)) } => {}
+                _ = tokio::signal::ctrl_c() => true,
+                _ = async { tokio::join!(work, show.follow(receiver)) } => false,
             }
         });
-        Ok(show.finish(&format!("paas-cluster-build attach {}", run.id), None))
+        let exit = show.finish(&format!("paas-cluster-build attach {}", run.id), None);
+        if is_left {
+            leave(&run.id);
+        }
+        Ok(exit)
     }
 
     async fn follow_run(

@@ -7,7 +7,7 @@ mod link;
 mod local;
 #[cfg_attr(
     not(feature = "ssh"),
-    allow(dead_code, reason = "only SSH needs all of it")
+    allow(dead_code, unused_imports, reason = "only SSH needs all of it")
 )]
 mod protocol;
 #[cfg(feature = "ssh")]

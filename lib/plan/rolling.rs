@@ -39,8 +39,14 @@ impl Planner<'_> {
             .steps
             .iter()
             .any(|step| disturbs(step) && is_up(step.id.host));
-        // What is wholly down is started all together; what is down may be worked on at any time.
-        if up == 0 || !takes_down {
+        // What is wholly down is started all together, also by a restart, which goes one by one
+        // otherwise; what is down may be worked on at any time.
+        if up == 0 {
+            stage.max_in_flight = component.max_in_flight;
+            stage.max_failures = component.max_failures;
+            return Ok(());
+        }
+        if !takes_down {
             return Ok(());
         }
         // What is down comes first, so that it is up before the next is taken down; a leader last.

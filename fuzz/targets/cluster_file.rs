@@ -29,7 +29,8 @@ fuzz_target!(|bytes: &[u8]| {
     } else {
         assert!(!problems.is_empty(), "refused without a reason");
     }
-    let lines = text.lines().count().max(1) + 1;
+    // In YAML a carriage return alone ends a line, too.
+    let lines = text.matches(['\n', '\r']).count() + 2;
     for problem in &problems {
         assert!(problem.place.line as usize <= lines, "line {} of {lines}", problem.place.line);
     }

@@ -137,3 +137,18 @@ fn what_is_wholly_down_is_started_all_together() {
         (None, None, None)
     );
 }
+
+#[test]
+fn bringing_up_too_few_is_no_room() {
+    // Two of four are down, and only one of them can come up: a third can't be spared.
+    let errors = restart(", min_up: 3", &[Ill, Unreachable, Up, Up]).unwrap_err();
+    assert!(
+        errors[0].message.contains("2 of 4"),
+        "{}",
+        errors[0].message
+    );
+    // Both come up, and first: then one of the others may go down.
+    let stage = restart(", min_up: 3", &[Up, Ill, Up, Ill]).unwrap();
+    assert_eq!(order(&stage)[..2], ["2", "4"]);
+    assert_eq!(stage.room, Some(1));
+}

@@ -49,10 +49,11 @@ impl Planner<'_> {
         if !takes_down {
             return Ok(());
         }
-        // What is down comes first, so that it is up before the next is taken down; a leader last.
+        // What is down comes first, whatever it says of itself, so that it is up before the next is
+        // taken down; a leader last.
         let leads = |step: &Step| {
             let host = self.facts.known(step.id.host);
-            host.is_some_and(|host| host.leads.contains(&name))
+            is_up(step.id.host) && host.is_some_and(|host| host.leads.contains(&name))
         };
         stage
             .steps
@@ -66,10 +67,17 @@ impl Planner<'_> {
             return Ok(());
         }
         let room = up.saturating_sub(component.min_up);
-        if room == 0 && !brings_up(stage, &disturbs, &is_up) {
+        // A host that can't be reached doesn't come up by a step.
+        let comes_up = |step: &&Step| {
+            let host = step.id.host;
+            disturbs(step) && !is_up(host) && self.facts.known(host).is_some()
+        };
+        let brought_up = stage.steps.iter().filter(comes_up).count();
+        if up + brought_up <= component.min_up {
             return Err(no_room(component, up));
         }
-        // Where one is down and is being brought up first, the next may go down after it.
+        // Without room now, all that are down are brought up first, one by one and to the first
+        // failure; then enough are up for the next to go down.
         stage.room = Some(room.max(1));
         Ok(())
     }
@@ -83,15 +91,6 @@ impl Planner<'_> {
             Some(HostState::Unknown { .. }) | None => false,
         }
     }
-}
-
-fn brings_up(
-    stage: &Stage,
-    disturbs: &dyn Fn(&Step) -> bool,
-    is_up: &dyn Fn(std::net::IpAddr) -> bool,
-) -> bool {
-    let mut steps = stage.steps.iter();
-    steps.any(|step| disturbs(step) && !is_up(step.id.host))
 }
 
 fn no_room(component: &Component, up: usize) -> PlanError {

@@ -384,7 +384,7 @@ fn a_component_stays_up_while_it_is_worked_on_and_goes_in_the_end() {
     let refused = site.run(&["remove", "unit", "--yes"]);
     assert_eq!(code(&refused), 2);
     assert!(
-        said(&refused).contains("user needs unit: it works with it"),
+        said(&refused).contains("`user` needs `unit`, which no component runs"),
         "{}",
         said(&refused)
     );
@@ -416,6 +416,10 @@ fn a_component_stays_up_while_it_is_worked_on_and_goes_in_the_end() {
     let plan = said(&site.run(&["plan"]));
     assert!(!plan.contains("no longer in the file"), "{plan}");
     // And a build brings back what the file still names.
+    let refused = site.run(&["remove", "unit", "--yes", "--limit", HOSTS[1]]);
+    assert_eq!(code(&refused), 2);
+    assert!(said(&refused).contains("min_up is 1"), "{}", said(&refused));
+    site.edit("min_up: 1", "min_up: 0");
     site.succeeds(&["remove", "unit", "--yes", "--limit", HOSTS[1]]);
     site.succeeds(&["build"]);
     site.succeeds(&["status"]);

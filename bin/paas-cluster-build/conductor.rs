@@ -21,6 +21,8 @@ use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
 use paas_cluster_build::transport::{OnLock, SshTransport};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::args::{Common, Output};
 use crate::exit::{Exit, Failure};
@@ -37,6 +39,8 @@ pub struct Conductor<'a> {
     pub(crate) engine: Engine,
     pub(crate) run: RunIdentity,
     pub(crate) cancel: Cancel,
+    /// Ctrl-C, listened to from the start: one that is pressed between two waits isn't lost.
+    interrupts: Mutex<Signal>,
     reader: Arc<SecretReader>,
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
@@ -68,6 +72,10 @@ impl<'a> Conductor<'a> {
             .max_blocking_threads(limits.forks + 8)
             .enable_all()
             .build()?;
+        let interrupts = {
+            let _entered = runtime.enter();
+            Mutex::new(signal(SignalKind::interrupt())?)
+        };
         let cluster = &workspace.cluster;
         let reader = Arc::new(terminal_reader());
         let transport = SshTransport::new()
@@ -82,6 +90,7 @@ impl<'a> Conductor<'a> {
             engine: Engine::new(transport, &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
+            interrupts,
             reader,
             on_lock,
             waiting_since: Cell::new(None),
@@ -226,11 +235,16 @@ impl<'a> Conductor<'a> {
         self.runtime.block_on(async {
             tokio::select! {
                 done = work => done,
-                _ = tokio::signal::ctrl_c() => {
+                () = self.interrupt() => {
                     Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed"))
                 }
             }
         })
+    }
+
+    /// Waits for the next Ctrl-C.
+    pub(crate) async fn interrupt(&self) {
+        self.interrupts.lock().await.recv().await;
     }
 
     /// Runs a plan, shows it and keeps its journal; returns how it ended.
@@ -266,16 +280,28 @@ impl<'a> Conductor<'a> {
     }
 
     /// Runs queries only, and returns what they said.
-    pub fn ask(&self, plan: &Plan) -> Outcome {
+    pub fn ask(&self, plan: &Plan) -> Result<Outcome, Failure> {
         let unwatched = EventSink::unwatched();
-        self.runtime
-            .block_on(self.engine.run(plan, &self.run, &self.cancel, &unwatched))
+        let run = self.engine.run(plan, &self.run, &self.cancel, &unwatched);
+        self.or_leave(run)
+    }
+
+    /// Waits for what only asks hosts; Ctrl-C ends the command.
+    pub(crate) fn or_leave<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => Ok(done),
+                () = self.interrupt() => {
+                    let message = "cancelled; what a host was already asked to do may still happen";
+                    Err(Failure::new(Exit::Cancelled, message))
+                }
+            }
+        })
     }
 
     /// Turns Ctrl-C, SIGTERM and the run's deadline into the levels of cancelling; ends when the
     /// operator wants to leave at once and the engine takes too long for that.
     async fn watch_wishes(&self, sink: EventSink) {
-        use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return std::future::pending().await;
         };
@@ -289,7 +315,7 @@ impl<'a> Conductor<'a> {
         let mut is_over = false;
         loop {
             let (wanted, by) = tokio::select! {
-                _ = tokio::signal::ctrl_c() => (self.cancel.level() + 1, "Ctrl-C"),
+                () = self.interrupt() => (self.cancel.level() + 1, "Ctrl-C"),
                 // A service manager asks once: what runs is ended in order.
                 _ = terminate.recv() => (2, "SIGTERM"),
                 () = &mut deadline, if !is_over => {

@@ -48,7 +48,7 @@ impl Conductor<'_> {
             secrets: self.vault(selection).stand_ins(),
         };
         let plan = self.plan(&operation, &survey, false)?;
-        Ok(self.runtime.block_on(self.ask_runs(&plan)))
+        self.or_leave(self.ask_runs(&plan))
     }
 
     async fn ask_runs(&self, plan: &Plan) -> HostRuns {
@@ -99,7 +99,7 @@ impl Conductor<'_> {
             };
             // Leaving ends nothing.
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => true,
+                () = self.interrupt() => true,
                 _ = async { tokio::join!(work, show.follow(receiver)) } => false,
             }
         });
@@ -172,7 +172,11 @@ impl Conductor<'_> {
 
     /// Ends what runs of a run on the selected hosts; returns how many steps that were, and which
     /// hosts couldn't be asked.
-    pub fn cancel(&self, run: &str, selection: &Selection) -> (usize, BTreeMap<IpAddr, String>) {
+    pub fn cancel(
+        &self,
+        run: &str,
+        selection: &Selection,
+    ) -> Result<(usize, BTreeMap<IpAddr, String>), Failure> {
         let hosts = self.workspace.cluster.hosts.iter().map(|h| h.address);
         let hosts = hosts.filter(|host| selection.has_host(*host));
         let mode = Mode::CancelRun {
@@ -189,7 +193,7 @@ impl Conductor<'_> {
             cluster: self.workspace.cluster.name.clone(),
             operation: "cancel".to_owned(),
             stages: vec![Stage::unlimited("cancel", steps.collect())],
-        });
+        })?;
         let ended = outcome.outputs.values();
         let ended = ended.filter_map(|answer| answer.text.parse::<usize>().ok());
         let mut silent: BTreeMap<IpAddr, String> = BTreeMap::new();
@@ -200,6 +204,6 @@ impl Conductor<'_> {
         }
         let unreachable = outcome.unreachable.iter();
         silent.extend(unreachable.map(|(host, why)| (*host, why.error.clone())));
-        (ended.sum(), silent)
+        Ok((ended.sum(), silent))
     }
 }

@@ -1,6 +1,7 @@
 //! What every command begins with: the cluster file, read and validated, with its jobs.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode, render_problems};
@@ -20,6 +21,7 @@ pub struct Workspace {
     pub catalog: Catalog,
     /// What validation knows of the jobs.
     pub jobs: Vec<JobFacts>,
+    file: ClusterFile,
     text: String,
 }
 
@@ -56,6 +58,7 @@ impl Workspace {
                 cluster,
                 catalog,
                 jobs,
+                file,
                 text,
             }),
             Ok(_) => Err(problems(path, &text, &found)),
@@ -64,6 +67,17 @@ impl Workspace {
                 Err(problems(path, &text, &found))
             }
         }
+    }
+
+    /// Says, drawn into the file's text, what would be wrong with the file without some instances;
+    /// nothing where it would be as good as before, or nothing at all would be left of it.
+    pub fn problems_without(&self, is_gone: impl Fn(&str, IpAddr) -> bool) -> Option<String> {
+        let rest = self.file.without(is_gone);
+        if rest.components.is_empty() {
+            return None;
+        }
+        let found = Cluster::new(&rest, &self.jobs, None).err()?;
+        Some(problems(&self.cluster.file, &self.text, &found).message)
     }
 
     /// Narrows the cluster to components and `--limit`s.

@@ -17,6 +17,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod without;
 
 use std::path::Path;
 

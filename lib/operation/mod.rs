@@ -18,7 +18,7 @@ pub use build::build;
 pub use control::control;
 pub use exec::exec;
 pub use probe::probe;
-pub use remove::{Removal, left_without, remove};
+pub use remove::{Removal, remove};
 pub use runs::runs;
 
 use crate::job::Action;

@@ -1,10 +1,9 @@
 //! Takes components, or everything on a host, down again.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Operation, Outline, Task};
-use crate::model::{Cluster, JobFacts};
+use crate::model::Cluster;
 
 /// One step that is to be taken down.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,36 +54,4 @@ pub fn remove(cluster: &Cluster, removals: &[Removal], hosts: &[IpAddr]) -> Oper
         name: "remove",
         stages,
     }
-}
-
-/// Lists what would be missing without these steps: each job that another one needs and that would
-/// run nowhere any more, in words.
-pub fn left_without(cluster: &Cluster, jobs: &[JobFacts], removals: &[Removal]) -> Vec<String> {
-    let mut remaining: BTreeSet<&str> = BTreeSet::new();
-    let mut needing: Vec<(&str, &str)> = Vec::new();
-    for component in &cluster.components {
-        for job in &component.jobs {
-            let step = component.step_name(job);
-            let is_removed = |host: IpAddr| {
-                let mut removals = removals.iter();
-                removals.any(|removal| removal.step == step && removal.host == host)
-            };
-            if component.instances.iter().any(|i| !is_removed(i.address)) {
-                remaining.insert(job);
-                needing.push((&component.name, job));
-            }
-        }
-    }
-    let mut missing = Vec::new();
-    for (component, job) in needing {
-        let Some(facts) = jobs.iter().find(|facts| facts.name == job) else {
-            continue;
-        };
-        for need in &facts.needs {
-            if !remaining.contains(need.job.as_str()) {
-                missing.push(format!("{component} needs {}: {}", need.job, need.why));
-            }
-        }
-    }
-    missing
 }

@@ -32,7 +32,7 @@ pub fn exec(
         secrets: Default::default(),
     };
     let plan = conductor.plan(&operation, &survey, false)?;
-    let outcome = conductor.ask(&plan);
+    let outcome = conductor.ask(&plan)?;
 
     let mut results = Vec::new();
     for step in plan.stages.iter().flat_map(|stage| &stage.steps) {

@@ -20,13 +20,13 @@ pub fn remove(common: &Common, args: &RemoveArgs) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let limits = &args.run.limit.limit;
     let selection = workspace.select(&[], limits)?;
+    refuse_holes(&workspace, &selection, &args.names)?;
     let options = &args.run.options;
     let conductor = Conductor::new(&workspace, common, options.limits())?;
     let conductor = conductor.with_deadline(options.patience.timeout);
     let (survey, wanted, plan) = loop {
         let survey = conductor.survey(&selection)?;
         let wanted = wanted(&workspace, &selection, &survey.facts, &args.names)?;
-        refuse_holes(&workspace, &wanted)?;
         let operation = operation::remove(&workspace.cluster, &wanted.removals, &wanted.hosts);
         let plan = conductor.plan(&operation, &survey, false)?;
         if !conductor.must_wait(&plan, &survey)? {
@@ -72,6 +72,11 @@ fn wanted(
                 return Err(Failure::usage(format!(
                     "{host} isn't in the cluster file, so how to log in isn't known; put it back, \
                      and remove it then"
+                )));
+            }
+            if !selection.has_host(host) {
+                return Err(Failure::usage(format!(
+                    "{host} is named, but --limit leaves it out"
                 )));
             }
             wanted.hosts.push(host);
@@ -131,17 +136,28 @@ fn left_over(facts: &Facts, step: &str) -> Vec<Removal> {
         .collect()
 }
 
-/// Nothing is removed that others need: the file without it would be refused.
-fn refuse_holes(workspace: &Workspace, wanted: &Wanted) -> Result<(), Failure> {
-    let missing = operation::left_without(&workspace.cluster, &workspace.jobs, &wanted.removals);
-    if missing.is_empty() {
-        return Ok(());
+/// Nothing is removed that the rest of the file can't do without. What is only left over on hosts
+/// isn't in the file, so this is known before any is asked.
+fn refuse_holes(
+    workspace: &Workspace,
+    selection: &Selection,
+    names: &[String],
+) -> Result<(), Failure> {
+    let is_gone = |component: &str, host: IpAddr| {
+        let is_named = |name: &String| match name.parse::<IpAddr>() {
+            Ok(address) => address == host,
+            Err(_) => name == component && selection.has_host(host),
+        };
+        names.iter().any(is_named)
+    };
+    match workspace.problems_without(is_gone) {
+        None => Ok(()),
+        Some(problems) => Err(Failure::drawn(format!(
+            "{problems}\nThe cluster file would be so without what is to be removed; nothing was \
+             changed.\nhelp: remove what needs it as well, or change the file first so that it can \
+             do without\n"
+        ))),
     }
-    let list: String = missing.iter().map(|need| format!("  {need}\n")).collect();
-    Err(Failure::usage(format!(
-        "the cluster couldn't do without that; nothing was changed\n{list}help: remove these as well, \
-         or put what they need somewhere else first\n"
-    )))
 }
 
 /// A host that can't be asked can't be cleaned either.

@@ -158,7 +158,7 @@ pub fn cancel(common: &Common, run: &str, limit: &Limit, limits: Limits) -> Resu
     let conductor = Conductor::new(&workspace, common, limits)?;
     let found = conductor.host_runs(&selection)?;
     holder_of(run, &found)?;
-    let (ended, silent) = conductor.cancel(run, &selection);
+    let (ended, silent) = conductor.cancel(run, &selection)?;
     let steps = if ended == 1 { "step" } else { "steps" };
     anstream::println!("{ended} {steps} of run {run} ended; no more of it starts on these hosts");
     for (host, why) in &silent {

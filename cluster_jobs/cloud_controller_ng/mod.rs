@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `cloud_controller_ng.sh`.
@@ -29,7 +29,7 @@ pub fn job() -> Box<dyn Job> {
         include_str!("cloud_controller_ng.sh"),
     );
     Box::new(
-        ReleaseJob::new::<Script>("cloud_controller_ng", template, collect)
+        BuiltinJob::of_release::<Script>("cloud_controller_ng", template, collect)
             .needs("nats", "messages between the components")
             .needs("uaa", "the tokens that it trusts")
             .needs("postgres", "applications and services")

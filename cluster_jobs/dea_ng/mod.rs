@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `dea_ng.sh`.
@@ -19,7 +19,7 @@ struct Script {
 pub fn job() -> Box<dyn Job> {
     let template = ("dea_ng/dea_ng.sh", include_str!("dea_ng.sh"));
     Box::new(
-        ReleaseJob::new::<Script>("dea_ng", template, collect)
+        BuiltinJob::of_release::<Script>("dea_ng", template, collect)
             .needs("nats", "messages between the components")
             .provides("health", 8084)
             .provides("warden", 7777)

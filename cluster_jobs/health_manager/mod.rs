@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `health_manager.sh`.
@@ -24,7 +24,7 @@ pub fn job() -> Box<dyn Job> {
         include_str!("health_manager.sh"),
     );
     Box::new(
-        ReleaseJob::new::<Script>("health_manager", template, collect)
+        BuiltinJob::of_release::<Script>("health_manager", template, collect)
             .needs("nats", "messages between the components")
             .provides("health", 8083)
             .check(Check::Http {

@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `mysql_gateway.sh`.
@@ -23,7 +23,7 @@ pub fn job() -> Box<dyn Job> {
         include_str!("mysql_gateway.sh"),
     );
     Box::new(
-        ReleaseJob::new::<Script>("mysql_gateway", template, collect)
+        BuiltinJob::of_release::<Script>("mysql_gateway", template, collect)
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")

@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `mysql_node.sh`.
@@ -20,7 +20,7 @@ struct Script {
 pub fn job() -> Box<dyn Job> {
     let template = ("mysql_node/mysql_node.sh", include_str!("mysql_node.sh"));
     Box::new(
-        ReleaseJob::new::<Script>("mysql_node", template, collect)
+        BuiltinJob::of_release::<Script>("mysql_node", template, collect)
             .needs("nats", "messages between the components")
             .needs("uaa", "its control script waits for it")
             .provides("health", 8086)

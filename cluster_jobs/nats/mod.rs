@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `nats.sh`.
@@ -17,7 +17,7 @@ struct Script {
 pub fn job() -> Box<dyn Job> {
     let template = ("nats/nats.sh", include_str!("nats.sh"));
     Box::new(
-        ReleaseJob::new::<Script>("nats", template, collect)
+        BuiltinJob::of_release::<Script>("nats", template, collect)
             .provides("client", 4222)
             .provides("monitoring", 8222)
             .check(Check::Http {

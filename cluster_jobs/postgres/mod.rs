@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `postgres.sh`.
@@ -19,7 +19,7 @@ struct Script {
 pub fn job() -> Box<dyn Job> {
     let template = ("postgres/postgres.sh", include_str!("postgres.sh"));
     Box::new(
-        ReleaseJob::new::<Script>("postgres", template, collect)
+        BuiltinJob::of_release::<Script>("postgres", template, collect)
             .provides("sql", 5432)
             .secret(super::POSTGRES_PASSWORD, "postgres")
             .check(Check::Tcp(5432)),

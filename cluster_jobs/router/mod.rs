@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `router.sh`.
@@ -18,7 +18,7 @@ struct Script {
 pub fn job() -> Box<dyn Job> {
     let template = ("router/router.sh", include_str!("router.sh"));
     Box::new(
-        ReleaseJob::new::<Script>("router", template, collect)
+        BuiltinJob::of_release::<Script>("router", template, collect)
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)

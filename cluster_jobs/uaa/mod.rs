@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, ReleaseJob};
+use crate::job::{Check, Context, Job, JobError, BuiltinJob};
 use crate::script::Values;
 
 /// `uaa.sh`.
@@ -21,7 +21,7 @@ struct Script {
 pub fn job() -> Box<dyn Job> {
     let template = ("uaa/uaa.sh", include_str!("uaa.sh"));
     Box::new(
-        ReleaseJob::new::<Script>("uaa", template, collect)
+        BuiltinJob::of_release::<Script>("uaa", template, collect)
             .needs("nats", "messages between the components")
             .needs("postgres", "the users and clients")
             .provides("http", 8080)

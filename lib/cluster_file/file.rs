@@ -50,6 +50,34 @@ pub struct ClusterFile {
     pub rollout: Rollout,
     /// `jobs_dir`, as written.
     pub jobs_dir: Option<At<String>>,
+    /// `global_ks`.
+    pub global_ks: Option<GlobalKsEntry>,
+}
+
+/// `global_ks`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GlobalKsEntry {
+    /// `scheme`.
+    pub scheme: At<String>,
+    /// `rooms`, in order.
+    pub rooms: Vec<RoomEntry>,
+    /// `arbiter`.
+    pub arbiter: Option<At<IpAddr>>,
+    /// `recovery_pg`.
+    pub recovery_pg: Option<At<bool>>,
+}
+
+/// An entry of `global_ks.rooms`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomEntry {
+    /// `name`.
+    pub name: At<String>,
+    /// `hosts`.
+    pub hosts: Vec<At<IpAddr>>,
+    /// `zone`.
+    pub zone: Option<At<String>>,
+    /// `vip`.
+    pub vip: Option<At<IpAddr>>,
 }
 
 /// A component's block under `server`.

@@ -1,8 +1,8 @@
 //! The one table of the keys that a cluster file may have.
 
 use super::shape::{
-    ADDRESS, CLUSTER, COMMAND_LINE, COMPONENT, GIT, JUMP, Key, Keys, PACKAGE, PATH, SHA256, Shape,
-    URL, USER, VARIABLE,
+    ADDRESS, CLUSTER, COMMAND_LINE, COMPONENT, GIT, JUMP, Key, Keys, PACKAGE, PATH, ROOM, SHA256,
+    Shape, URL, USER, VARIABLE,
 };
 
 const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
@@ -118,6 +118,73 @@ pub(super) const FILE: Keys = keys(
             "jobs_dir",
             Shape::Text(&PATH),
             "The folder of the site's own jobs, each a folder with a job.yml.",
+        ),
+        optional(
+            "global_ks",
+            Shape::Map(&GLOBAL_KS),
+            "How the global control plane stays alive across data centres.",
+        ),
+    ],
+);
+
+/// `global_ks`.
+pub(super) const GLOBAL_KS: Keys = keys(
+    "`global_ks`",
+    &[
+        required(
+            "scheme",
+            Shape::Choice(&[
+                "three-rooms",
+                "two-rooms-arbiter",
+                "two-rooms",
+                "two-rooms-converged",
+                "two-rooms-no-region",
+            ]),
+            "The deployment scheme; `explain scheme` says what each survives and needs.",
+        ),
+        required(
+            "rooms",
+            Shape::List(&Shape::Map(&KS_ROOM)),
+            "The rooms (data centres) that carry it; the first is the main one to begin with.",
+        ),
+        optional(
+            "arbiter",
+            Shape::Text(&ADDRESS),
+            "The host apart from both rooms that gives ZooKeeper its majority; for \
+             two-rooms-arbiter.",
+        ),
+        optional(
+            "recovery_pg",
+            Shape::Bool,
+            "Whether there is a recovery database, for the disaster recovery of users' \
+             resources; false unless set.",
+        ),
+    ],
+);
+
+/// An entry of `global_ks.rooms`.
+pub(super) const KS_ROOM: Keys = keys(
+    "a room",
+    &[
+        required(
+            "name",
+            Shape::Text(&ROOM),
+            "The room's name, as operations name it: global1a.",
+        ),
+        required(
+            "hosts",
+            Shape::List(&Shape::Text(&ADDRESS)),
+            "The machines that stand in it.",
+        ),
+        optional(
+            "zone",
+            Shape::Text(&ROOM),
+            "The availability zone in the same data centre, which a disaster takes with it.",
+        ),
+        optional(
+            "vip",
+            Shape::Text(&ADDRESS),
+            "An address that moves between the room's proxies, by keepalived.",
         ),
     ],
 );

@@ -22,8 +22,8 @@ mod without;
 use std::path::Path;
 
 pub use file::{
-    At, ClusterFile, ConfigEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout,
-    Server, SourceEntry, SshEntry, SudoEntry, Var,
+    At, ClusterFile, ConfigEntry, GlobalKsEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry,
+    Rollout, RoomEntry, Server, SourceEntry, SshEntry, SudoEntry, Var,
 };
 pub use nearest::{nearest, suggest};
 pub use place::Place;

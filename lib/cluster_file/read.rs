@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::address;
 use super::file::{
-    At, ClusterFile, ConfigEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry, Rollout,
-    Server, SourceEntry, SshEntry, SudoEntry, Var,
+    At, ClusterFile, ConfigEntry, GlobalKsEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry,
+    Rollout, RoomEntry, Server, SourceEntry, SshEntry, SudoEntry, Var,
 };
 use super::tree::{Node, Value};
 
@@ -29,7 +29,28 @@ pub(super) fn read(path: &Path, root: &Node) -> ClusterFile {
         vars: vars(root),
         rollout: rollout(root),
         jobs_dir: text(root, "jobs_dir"),
+        global_ks: root.get("global_ks").and_then(global_ks),
     }
+}
+
+fn global_ks(node: &Node) -> Option<GlobalKsEntry> {
+    let rooms = node.get("rooms").map(Node::items).unwrap_or_default();
+    Some(GlobalKsEntry {
+        scheme: text(node, "scheme")?,
+        rooms: rooms.iter().filter_map(room).collect(),
+        arbiter: node.get("arbiter").and_then(ip),
+        recovery_pg: flag(node, "recovery_pg"),
+    })
+}
+
+fn room(node: &Node) -> Option<RoomEntry> {
+    let hosts = node.get("hosts").map(Node::items).unwrap_or_default();
+    Some(RoomEntry {
+        name: text(node, "name")?,
+        hosts: hosts.iter().filter_map(ip).collect(),
+        zone: text(node, "zone"),
+        vip: node.get("vip").and_then(ip),
+    })
 }
 
 fn at<T>(node: &Node, value: T) -> At<T> {

@@ -121,6 +121,13 @@ pub(super) const COMPONENT: TextRule = TextRule {
     },
 };
 
+/// The name of a room or zone; PostgreSQL's replication slots are named after rooms.
+pub(super) const ROOM: TextRule = TextRule {
+    expected: "a name of lower-case letters, digits and `_`, a letter first, at most 32",
+    pattern: Some("^[a-z][a-z0-9_]{0,31}$"),
+    holds: |s| s.len() <= 32 && (COMPONENT.holds)(s),
+};
+
 /// The name of a template's value, or of an environment variable.
 pub(super) const VARIABLE: TextRule = TextRule {
     expected: "a name of letters, digits and `_`, no digit first",
@@ -202,8 +209,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const RULES: [&TextRule; 11] = [
-        &PATH, &CLUSTER, &COMPONENT, &VARIABLE, &ADDRESS, &USER, &JUMP, &PACKAGE, &SHA256, &URL,
+    const RULES: [&TextRule; 12] = [
+        &PATH, &CLUSTER, &COMPONENT, &ROOM, &VARIABLE, &ADDRESS, &USER, &JUMP, &PACKAGE, &SHA256, &URL,
         &GIT,
     ];
 

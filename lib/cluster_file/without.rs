@@ -20,6 +20,15 @@ impl ClusterFile {
         file.server = kept;
         file.components
             .retain(|name| !lost.iter().any(|server| server.name.value == name.value));
+        // A room's machine goes with the last component that ran on it.
+        let used: Vec<IpAddr> = file
+            .server
+            .iter()
+            .flat_map(|server| server.hosts.iter().map(|host| host.ip.value))
+            .collect();
+        for room in file.global_ks.iter_mut().flat_map(|ks| &mut ks.rooms) {
+            room.hosts.retain(|host| used.contains(&host.value));
+        }
         file
     }
 }

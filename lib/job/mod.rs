@@ -6,13 +6,13 @@ mod catalog;
 mod context;
 mod frame;
 mod health;
-mod release_job;
+mod builtin;
 mod site;
 
 pub use catalog::Catalog;
 pub use context::{Context, Secrets, home_of};
 pub use health::{Check, Health};
-pub use release_job::ReleaseJob;
+pub use builtin::BuiltinJob;
 pub use site::SiteJobError;
 
 use crate::cluster_file::Place;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::global_ks::GlobalKs;
 use super::settings::{Release, SshSettings, Sudo, Vars};
 use crate::cluster_file::Place;
 
@@ -26,6 +27,8 @@ pub struct Cluster {
     pub jobs_dir: Option<PathBuf>,
     /// Values for every job's template.
     pub vars: Vars,
+    /// The global control plane, if this cluster carries it.
+    pub global_ks: Option<GlobalKs>,
 }
 
 /// An entry of `components` with its `server` block.

@@ -4,12 +4,15 @@
 //! what a job does.
 
 mod cluster;
+mod global_ks;
 mod resolve;
 mod selection;
 mod settings;
 mod validate;
+mod validate_ks;
 
 pub use cluster::{Cluster, Component, Host, Instance, JobFacts, Need, Port};
+pub use global_ks::{GlobalKs, Room, Scheme};
 pub use selection::{Selection, UnknownName};
 pub use settings::{
     Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshConfig, SshSettings,

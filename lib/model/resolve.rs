@@ -6,14 +6,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::cluster::{Cluster, Component, Host, Instance, JobFacts};
+use super::global_ks::{GlobalKs, Room, Scheme};
 use super::settings::{
     Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshConfig, SshSettings,
     Sudo, Vars,
 };
 use super::validate;
 use crate::cluster_file::{
-    At, ClusterFile, ConfigEntry, PasswordEntry, Problem, ReleaseEntry, Server, SourceEntry,
-    SshEntry, SudoEntry, Var,
+    At, ClusterFile, ConfigEntry, GlobalKsEntry, PasswordEntry, Problem, ReleaseEntry, RoomEntry,
+    Server, SourceEntry, SshEntry, SudoEntry, Var,
 };
 
 impl ClusterFile {
@@ -64,6 +65,7 @@ impl Cluster {
             sudo: sudo(file),
             jobs_dir: file.jobs_folder(),
             vars: vars(&file.vars),
+            global_ks: file.global_ks.as_ref().and_then(global_ks),
         })
     }
 
@@ -79,6 +81,24 @@ impl Cluster {
             .filter(|component| component.jobs.iter().any(drives));
         needing.map(|component| component.name.as_str()).collect()
     }
+}
+
+/// The scheme's name was validated.
+fn global_ks(entry: &GlobalKsEntry) -> Option<GlobalKs> {
+    let room = |room: &RoomEntry| Room {
+        name: room.name.value.clone(),
+        hosts: room.hosts.iter().map(|at| at.value).collect(),
+        zone: room.zone.as_ref().map(|at| at.value.clone()),
+        vip: room.vip.as_ref().map(|at| at.value),
+        place: room.name.place,
+    };
+    Some(GlobalKs {
+        scheme: Scheme::named(&entry.scheme.value)?,
+        rooms: entry.rooms.iter().map(room).collect(),
+        arbiter: entry.arbiter.as_ref().map(|at| at.value),
+        recovery_pg: entry.recovery_pg.as_ref().is_some_and(|at| at.value),
+        place: entry.scheme.place,
+    })
 }
 
 fn component(file: &ClusterFile, name: &At<String>, server: &Server) -> Component {

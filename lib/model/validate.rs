@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::cluster::JobFacts;
 use super::resolve::ssh;
 use super::settings::SshSettings;
+use super::validate_ks;
 use crate::cluster_file::{At, ClusterFile, HostEntry, Place, Problem, Server, nearest};
 
 /// The names of the tool's own steps, which no component may take.
@@ -29,6 +30,7 @@ pub(super) fn check(file: &ClusterFile, jobs: &[JobFacts]) -> Vec<Problem> {
     ports(file, jobs, &mut problems);
     logins(file, &mut problems);
     rollouts(file, &mut problems);
+    validate_ks::check(file, &mut problems);
     problems
 }
 
@@ -45,14 +47,14 @@ fn server<'a>(file: &'a ClusterFile, name: &str) -> Option<&'a Server> {
 }
 
 /// A component's jobs with where each stands.
-fn jobs_of(server: &Server) -> Vec<&At<String>> {
+pub(super) fn jobs_of(server: &Server) -> Vec<&At<String>> {
     match &server.jobs {
         Some(jobs) => jobs.iter().collect(),
         None => vec![&server.name],
     }
 }
 
-fn at<T>(value: &At<T>, message: String) -> Problem {
+pub(super) fn at<T>(value: &At<T>, message: String) -> Problem {
     Problem::new(value.place, value.len, message)
 }
 

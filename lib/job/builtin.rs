@@ -1,4 +1,4 @@
-//! A built-in job that drives a release: it configures a component and starts it.
+//! A built-in job: it configures a component of the release, or software of Debian, and starts it.
 
 use askama::Template;
 use serde::de::DeserializeOwned;
@@ -16,40 +16,58 @@ type Collect = fn(&Context<'_>, &mut Values) -> Result<(), JobError>;
 type Render = fn(&Values) -> Result<String, JobError>;
 
 /// A job as its folder in `cluster_jobs/` describes it.
-pub struct ReleaseJob {
+pub struct BuiltinJob {
     facts: JobFacts,
     health: Health,
     secrets: Vec<SecretNeed>,
     collect: Collect,
     render: Render,
     template: (&'static str, &'static str),
+    way_back: &'static str,
+    leader: Option<String>,
 }
 
-impl ReleaseJob {
-    /// Describes the job of the component `name`: its script's type, text and values.
-    pub fn new<Script: Template + DeserializeOwned>(
+impl BuiltinJob {
+    /// Describes the job of the release's component `name`: its script's type, text and values.
+    pub fn of_release<Script: Template + DeserializeOwned>(
         name: &str,
         template: (&'static str, &'static str),
         collect: Collect,
-    ) -> ReleaseJob {
-        ReleaseJob {
+    ) -> BuiltinJob {
+        let mut job = BuiltinJob::of_system::<Script>(name, template, collect);
+        job.facts.needs_release = true;
+        job.health.services.push(name.to_owned());
+        job.health.logs.push(format!("build_dir/log/{name}.log"));
+        job
+    }
+
+    /// Describes a job whose software comes from packages: its script installs, configures and
+    /// restarts it, and its units are its services.
+    pub fn of_system<Script: Template + DeserializeOwned>(
+        name: &str,
+        template: (&'static str, &'static str),
+        collect: Collect,
+    ) -> BuiltinJob {
+        BuiltinJob {
             facts: JobFacts {
                 name: name.to_owned(),
                 needs: Vec::new(),
                 provides: Vec::new(),
-                needs_release: true,
+                needs_release: false,
             },
             health: Health {
-                services: vec![name.to_owned()],
+                services: Vec::new(),
                 units: Vec::new(),
                 checks: Vec::new(),
-                logs: vec![format!("build_dir/log/{name}.log")],
+                logs: Vec::new(),
                 timeout: START_TIMEOUT,
             },
             secrets: Vec::new(),
             collect,
             render: render_part::<Script>,
             template,
+            way_back: "",
+            leader: None,
         }
     }
 
@@ -68,6 +86,36 @@ impl ReleaseJob {
             name: name.to_owned(),
             number,
         });
+        self
+    }
+
+    /// Adds a systemd unit that is its service.
+    pub fn unit(mut self, unit: &str) -> Self {
+        self.health.units.push(unit.to_owned());
+        self
+    }
+
+    /// Adds a file whose end is shown when it doesn't come up.
+    pub fn log(mut self, file: &str) -> Self {
+        self.health.logs.push(file.to_owned());
+        self
+    }
+
+    /// Sets how many seconds a start may take.
+    pub fn start_timeout(mut self, seconds: u32) -> Self {
+        self.health.timeout = seconds;
+        self
+    }
+
+    /// Sets the script that takes away what stopping and disabling its units leaves.
+    pub fn way_back(mut self, script: &'static str) -> Self {
+        self.way_back = script;
+        self
+    }
+
+    /// Sets the command that exits with 0 on the instance that leads the others.
+    pub fn leader_by(mut self, command: &str) -> Self {
+        self.leader = Some(command.to_owned());
         self
     }
 
@@ -103,13 +151,17 @@ fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<S
     script.render().map_err(as_error)
 }
 
-impl Job for ReleaseJob {
+impl Job for BuiltinJob {
     fn facts(&self) -> &JobFacts {
         &self.facts
     }
 
     fn secrets(&self) -> &[SecretNeed] {
         &self.secrets
+    }
+
+    fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
     }
 
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError> {
@@ -121,8 +173,8 @@ impl Job for ReleaseJob {
 
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError> {
         assemble(action, values, &self.health, || match action {
-            // Its settings lie in the release's own files, which stay as they are.
-            Action::Remove => Ok(String::new()),
+            // A release job's settings lie in the release's own files, which stay as they are.
+            Action::Remove => Ok(self.way_back.to_owned()),
             _ => (self.render)(values),
         })
     }

@@ -1,0 +1,1 @@
+"""Example services of a private cloud's global control plane."""

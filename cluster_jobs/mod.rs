@@ -2,15 +2,26 @@
 //!
 //! `docs/writing-a-job.md` says how to add one.
 
+mod cassandra;
 mod cloud_controller_ng;
 mod dea_ng;
+mod dnsmaster;
+mod firstbox;
 mod health_manager;
+mod memcached;
 mod mysql_gateway;
 mod mysql_node;
 mod nats;
+mod pgpool;
+mod pgserver;
 mod postgres;
+mod proxy;
 mod router;
 mod uaa;
+mod webservice;
+mod zookeeper;
+
+use std::net::IpAddr;
 
 use crate::job::{Context, Job, JobError};
 use crate::script::Values;
@@ -19,6 +30,18 @@ use crate::script::Values;
 const DOMAIN: &str = "paas.local";
 /// The secret that the database's users log in with.
 const POSTGRES_PASSWORD: &str = "postgres_password";
+/// The secret that the global control plane's services log in to its databases with.
+const KS_PASSWORD: &str = "ks_password";
+/// The secret of the login that may only look at a database server's state.
+const KS_MONITOR_PASSWORD: &str = "ks_monitor_password";
+/// Every secret of the databases of the global control plane.
+const KS_SECRETS: [&str; 5] = [
+    "ks_superuser_password",
+    "ks_replication_password",
+    "ks_rest_password",
+    KS_PASSWORD,
+    KS_MONITOR_PASSWORD,
+];
 
 /// Makes all built-in jobs.
 pub fn all() -> Vec<Box<dyn Job>> {
@@ -32,7 +55,48 @@ pub fn all() -> Vec<Box<dyn Job>> {
         dea_ng::job(),
         mysql_gateway::job(),
         mysql_node::job(),
+        firstbox::job(),
+        dnsmaster::job(),
+        zookeeper::job(),
+        memcached::job(),
+        cassandra::job(),
+        pgserver::job(),
+        pgserver::recovery_job(),
+        proxy::job(),
+        pgpool::job(),
+        webservice::job(),
     ]
+}
+
+/// The ZooKeepers that belong together: all of them in the schemes that heal themselves, else those
+/// of the host's own room.
+fn ensemble(context: &Context<'_>) -> Result<Vec<IpAddr>, JobError> {
+    let ks = context.global_ks()?;
+    if ks.scheme.heals_itself() {
+        return Ok(context.hosts_of("zookeeper"));
+    }
+    let (_, room) = context.room()?;
+    Ok(context.cluster.hosts_in(room, "zookeeper"))
+}
+
+/// An address as it stands before a colon and a port: an IPv6 one in brackets.
+fn in_url(host: IpAddr) -> String {
+    match host {
+        IpAddr::V4(host) => host.to_string(),
+        IpAddr::V6(host) => format!("[{host}]"),
+    }
+}
+
+/// `vars.io_port`: 8000 unless the site has it at 8011, as some have.
+fn io_port(context: &Context<'_>) -> Result<u16, JobError> {
+    let Some((value, place)) = context.var("io_port") else {
+        return Ok(8000);
+    };
+    let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+    number.filter(|port| *port > 0).ok_or_else(|| JobError {
+        message: format!("vars.io_port is {value}; a port is expected: a number"),
+        place: Some(*place),
+    })
 }
 
 /// Sets what a client of postgres has to know.

@@ -1,4 +1,3 @@
-#!/bin/sh
 # Prepares a fresh Debian or Ubuntu machine: packages, passwordless sudo where that is wanted, the
 # micro-paas package and the paas release. Runs as root. Running it again changes only what is
 # missing, also after it was interrupted anywhere.
@@ -32,72 +31,6 @@ fail() {
 
 as_user() {
 	runuser -u "$user" -- env HOME="$home" "$@"
-}
-
-# --- packages ---------------------------------------------------------------------------------
-
-# apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
-# upgrade, for example), but not for the lock of the package lists.
-apt() {
-	apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
-}
-
-update_lists() {
-	tries=0
-	until said=$(apt update 2>&1); do
-		case $said in
-		*'Could not get lock'*) ;;
-		*)
-			printf '%s\n' "$said" | tail -n 5
-			fail 'the package lists could not be updated; is the package mirror reachable?'
-			;;
-		esac
-		tries=$((tries + 1))
-		if [ "$tries" -ge 300 ]; then fail 'another program holds the package lists for ten minutes'; fi
-		if [ "$tries" -eq 1 ]; then log 'waiting for the lock of the package lists'; fi
-		sleep 2
-	done
-}
-
-is_installed() {
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
-}
-
-# Names the wanted packages that are not installed, one a line.
-missing_packages() {
-	for package in "$@"; do
-		if ! is_installed "$package"; then printf '%s\n' "$package"; fi
-	done
-}
-
-# The lists are good when they're there and were fetched within a day; their own times are the
-# mirror's, the folder's is ours.
-lists_are_fresh() {
-	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
-		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
-}
-
-install_packages() {
-	if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
-		log 'finishing an interrupted installation'
-		apt -f install
-		dpkg --configure -a
-	fi
-	missing=$(missing_packages "$@")
-	if [ -z "$missing" ]; then
-		log 'packages: all there'
-		return 0
-	fi
-	# shellcheck disable=SC2086 # one word for each package; Debian's names hold nothing else
-	set -- $missing
-	log "packages: installing $*"
-	if ! lists_are_fresh; then update_lists; fi
-	# Lists that are newer on the mirror make a package's file vanish: then once more with new ones.
-	if ! apt --no-install-recommends install "$@"; then
-		log 'trying again with new package lists'
-		update_lists
-		apt --no-install-recommends install "$@" || fail "could not install: $*"
-	fi
 }
 
 # --- login user -------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ fn configure(cluster: &Cluster, component: &Component, index: usize) -> String {
         component,
         instance: &component.instances[index],
         secrets: &secrets,
+        site_packages: None,
     };
     let catalog = catalog();
     let job = catalog.get(&component.name).unwrap();

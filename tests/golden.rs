@@ -30,6 +30,7 @@ fn every_script_of_every_job() {
             component,
             instance,
             secrets: &secrets,
+            site_packages: None,
         };
         let job = catalog.get(&component.name).unwrap();
         let values = job.values(&context).unwrap();
@@ -41,6 +42,41 @@ fn every_script_of_every_job() {
         }
     }
     assert_eq!(files.len(), 9 * Action::ALL.len());
+    assert_shellcheck_clean(&files);
+}
+
+/// The jobs of the global control plane, in a scheme that heals itself and in one that doesn't.
+#[test]
+fn every_script_of_the_global_control_plane() {
+    let catalog = catalog();
+    let mut secrets = secrets();
+    let mut files = Vec::new();
+    for (config, folder) in [
+        ("config/global-ks.yml", "three-rooms"),
+        ("config/global-ks-two-rooms.yml", "two-rooms"),
+    ] {
+        let cluster = cluster(config, &catalog);
+        for component in &cluster.components {
+            let job = catalog.get(&component.name).unwrap();
+            for need in job.secrets() {
+                secrets.insert(need.name.clone(), format!("a-{}", need.name).into());
+            }
+            let context = Context {
+                cluster: &cluster,
+                component,
+                instance: component.instances.last().unwrap(),
+                secrets: &secrets,
+                site_packages: Some("0123456789abcdef"),
+            };
+            let values = job.values(&context).unwrap();
+            for action in [Action::Deploy, Action::Remove] {
+                let script = job.render(action, &values).unwrap();
+                let name = format!("{folder}/{}.{}.sh", component.name, action.name());
+                assert_golden(&golden(&name), &script);
+                files.push(golden(&name));
+            }
+        }
+    }
     assert_shellcheck_clean(&files);
 }
 
@@ -74,6 +110,7 @@ fn bootstrap_and_probe() {
         run: &run,
         force: false,
         below_min_up: false,
+        site_packages: None,
     };
     let selection = cluster.select(&[], &["10.1.59.175".to_owned()]).unwrap();
     let mut files = Vec::new();
@@ -109,6 +146,7 @@ fn both_engines_render_every_job_alike() {
             component,
             instance,
             secrets: &secrets,
+            site_packages: None,
         };
         let job = catalog.get(&component.name).unwrap();
         let mut values = job.values(&context).unwrap();
@@ -153,6 +191,7 @@ fn both_engines_render_the_frame_alike() {
         component,
         instance,
         secrets: &secrets,
+        site_packages: None,
     };
     let job = catalog.get("dea_ng").unwrap();
     let values = job.values(&context).unwrap();

@@ -43,6 +43,7 @@ fn deploy(cluster: &Cluster, catalog: &Catalog, name: &str) -> Result<(Values, S
         component,
         instance: &component.instances[0],
         secrets: &secrets,
+        site_packages: None,
     };
     let job = catalog.get(name).unwrap();
     let values = job.values(&context)?;

@@ -244,6 +244,7 @@ fn deploy_script(home: &Path, role: &str, password: &str) -> String {
         component,
         instance: &component.instances[0],
         secrets: &secrets,
+        site_packages: None,
     };
     let job = catalog.get("postgres").unwrap();
     let values = job.values(&context).unwrap();

@@ -101,6 +101,7 @@ fn a_nul_is_refused_with_the_values_name() {
         component,
         instance,
         secrets: &secrets,
+        site_packages: None,
     };
     let error = catalog.get("dea_ng").unwrap().values(&context).unwrap_err();
     assert!(error.message.contains("domain"), "{error}");

@@ -84,6 +84,7 @@ fn restart(min_up: &str, known: &[Is]) -> Result<Stage, Vec<PlanError>> {
         run: &run,
         force: false,
         below_min_up: false,
+        site_packages: None,
     };
     let selection = cluster.select(&["router".to_owned()], &[]).unwrap();
     let plan = planner.resolve(&control(&cluster, &selection, Action::Restart))?;

@@ -39,6 +39,7 @@ fn the_example_of_the_guide_is_a_job() {
         component,
         instance,
         secrets: &secrets,
+        site_packages: None,
     };
     let job = catalog.get("redis").unwrap();
     let values = job.values(&context).unwrap();

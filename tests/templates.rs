@@ -110,7 +110,9 @@ fn templates(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn in_every_template_a_value_is_an_unquoted_word() {
     let mut all = templates(&root().join("cluster_jobs"));
-    all.extend(["deploy/init.sh", "deploy/probe.sh"].map(|file| root().join(file)));
+    all.extend(
+        ["deploy/init.sh", "deploy/packages.sh", "deploy/probe.sh"].map(|file| root().join(file)),
+    );
     all.extend(templates(&root().join("tests/fixtures/site-jobs")));
     assert!(all.len() >= 15, "{all:?}");
     for path in all {

@@ -210,6 +210,7 @@ server:
             number: 80,
         }],
         needs_release: false,
+        packages: Vec::new(),
     });
     let mut problems = Cluster::new(&file.unwrap(), &jobs, None).unwrap_err();
     sort_problems(&mut problems);

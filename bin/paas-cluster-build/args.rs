@@ -365,7 +365,11 @@ pub struct ControlArgs {
 #[derive(Debug, Subcommand)]
 pub enum LabAction {
     /// Boot one machine for each host of the file.
-    Up,
+    Up {
+        /// Have the packages of the file's components on new machines from the start.
+        #[arg(long)]
+        preinstall: bool,
+    },
     /// End all machines and leave nothing behind.
     Down,
     /// Show the machines.
@@ -397,5 +401,19 @@ pub enum LabAction {
     Heal {
         /// The machine's address.
         host: String,
+    },
+    /// Cut two rooms of global_ks from each other.
+    CutRooms {
+        /// One room.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// Connect two rooms again.
+    HealRooms {
+        /// One room.
+        a: String,
+        /// The other.
+        b: String,
     },
 }

@@ -15,7 +15,8 @@ use paas_cluster_build::journal::{self, Journal, RunFolder};
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
 use paas_cluster_build::plan::{
-    Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedRelease, RunIdentity, blocked,
+    Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedPackages, PreparedRelease,
+    RunIdentity, blocked,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
@@ -50,6 +51,7 @@ pub struct Conductor<'a> {
     below_min_up: bool,
     pub(crate) state_dir: PathBuf,
     release: Option<PreparedRelease>,
+    packages: Option<PreparedPackages>,
 }
 
 /// What is known before something is decided.
@@ -98,6 +100,7 @@ impl<'a> Conductor<'a> {
             below_min_up: false,
             state_dir: state_dir(common)?,
             release: workspace.prepare_release()?,
+            packages: workspace.prepare_packages()?,
         })
     }
 
@@ -173,6 +176,7 @@ impl<'a> Conductor<'a> {
             run: &self.run,
             force,
             below_min_up: self.below_min_up,
+            site_packages: self.packages.as_ref().map(|packages| &packages.upload),
         };
         planner
             .resolve(operation)

@@ -67,7 +67,7 @@ impl<'a> Vault<'a> {
     pub fn keepers(&self) -> Vec<IpAddr> {
         self.needs
             .iter()
-            .filter_map(|need| self.keeper(need))
+            .flat_map(|need| self.keepers_of(need))
             .collect()
     }
 
@@ -76,8 +76,8 @@ impl<'a> Vault<'a> {
         let mut secrets = Secrets::new();
         for need in &self.needs {
             let on_host = || {
-                let known = facts.known(self.keeper(need)?)?;
-                known.secrets.get(&need.name).cloned()
+                let mut known = self.keepers_of(need).filter_map(|host| facts.known(host));
+                known.find_map(|known| known.secrets.get(&need.name).cloned())
             };
             let secret = match self.configured(&need.name)? {
                 Some(secret) => secret,
@@ -91,9 +91,10 @@ impl<'a> Vault<'a> {
         Ok(secrets)
     }
 
-    fn keeper(&self, need: &SecretNeed) -> Option<IpAddr> {
-        let mut instances = self.cluster.instances_of_job(&need.kept_by);
-        instances.next().map(|(_, instance)| instance.address)
+    /// Every host that may keep a secret: with one room dark, another has it.
+    fn keepers_of<'b>(&'b self, need: &'b SecretNeed) -> impl Iterator<Item = IpAddr> + 'b {
+        let instances = self.cluster.instances_of_job(&need.kept_by);
+        instances.map(|(_, instance)| instance.address)
     }
 
     /// `vars.<name>`: a mapping that says where it is, or the secret itself.

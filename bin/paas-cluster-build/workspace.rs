@@ -8,7 +8,7 @@ use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode, render_prob
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::Catalog;
 use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
-use paas_cluster_build::plan::{PlanError, PreparedRelease};
+use paas_cluster_build::plan::{PlanError, PreparedPackages, PreparedRelease};
 
 use crate::args::Common;
 use crate::exit::Failure;
@@ -124,6 +124,15 @@ impl Workspace {
         let release = self.cluster.release.as_ref();
         release
             .map(PreparedRelease::prepare)
+            .transpose()
+            .map_err(Failure::usage)
+    }
+
+    /// Packs the site's own packages, where the file names them.
+    pub fn prepare_packages(&self) -> Result<Option<PreparedPackages>, Failure> {
+        let folder = self.cluster.site_packages.as_deref();
+        folder
+            .map(PreparedPackages::prepare)
             .transpose()
             .map_err(Failure::usage)
     }

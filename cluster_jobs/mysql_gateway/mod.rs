@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use crate::job::{Check, Context, Job, JobError, BuiltinJob};
+use crate::job::{BuiltinJob, Check, Context, Job, JobError};
 use crate::script::Values;
 
 /// `mysql_gateway.sh`.

@@ -50,6 +50,8 @@ pub struct ClusterFile {
     pub rollout: Rollout,
     /// `jobs_dir`, as written.
     pub jobs_dir: Option<At<String>>,
+    /// `site_packages`, as written.
+    pub site_packages: Option<At<String>>,
     /// `global_ks`.
     pub global_ks: Option<GlobalKsEntry>,
 }

@@ -120,6 +120,12 @@ pub(super) const FILE: Keys = keys(
             "The folder of the site's own jobs, each a folder with a job.yml.",
         ),
         optional(
+            "site_packages",
+            Shape::Text(&PATH),
+            "The folder of the site's own Debian packages with their index, which a firstbox serves \
+             to the other machines.",
+        ),
+        optional(
             "global_ks",
             Shape::Map(&GLOBAL_KS),
             "How the global control plane stays alive across data centres.",

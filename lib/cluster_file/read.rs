@@ -29,6 +29,7 @@ pub(super) fn read(path: &Path, root: &Node) -> ClusterFile {
         vars: vars(root),
         rollout: rollout(root),
         jobs_dir: text(root, "jobs_dir"),
+        site_packages: text(root, "site_packages"),
         global_ks: root.get("global_ks").and_then(global_ks),
     }
 }

@@ -210,8 +210,8 @@ mod tests {
     use proptest::prelude::*;
 
     const RULES: [&TextRule; 12] = [
-        &PATH, &CLUSTER, &COMPONENT, &ROOM, &VARIABLE, &ADDRESS, &USER, &JUMP, &PACKAGE, &SHA256, &URL,
-        &GIT,
+        &PATH, &CLUSTER, &COMPONENT, &ROOM, &VARIABLE, &ADDRESS, &USER, &JUMP, &PACKAGE, &SHA256,
+        &URL, &GIT,
     ];
 
     fn agree(rule: &TextRule, text: &str) {

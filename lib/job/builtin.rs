@@ -54,6 +54,7 @@ impl BuiltinJob {
                 needs: Vec::new(),
                 provides: Vec::new(),
                 needs_release: false,
+                packages: Vec::new(),
             },
             health: Health {
                 services: Vec::new(),
@@ -86,6 +87,13 @@ impl BuiltinJob {
             name: name.to_owned(),
             number,
         });
+        self
+    }
+
+    /// Adds Debian packages, which the script finds in `packages` and installs.
+    pub fn packages(mut self, packages: &[&str]) -> Self {
+        let packages = packages.iter().copied().map(str::to_owned);
+        self.facts.packages.extend(packages);
         self
     }
 
@@ -151,6 +159,9 @@ fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<S
     script.render().map_err(as_error)
 }
 
+/// Functions that install Debian's packages, for jobs that bring their own.
+const PACKAGES: &str = include_str!("../../deploy/packages.sh");
+
 impl Job for BuiltinJob {
     fn facts(&self) -> &JobFacts {
         &self.facts
@@ -166,6 +177,9 @@ impl Job for BuiltinJob {
 
     fn values(&self, context: &Context<'_>) -> Result<Values, JobError> {
         let mut values = context.base_values()?;
+        if !self.facts.packages.is_empty() {
+            values.set("packages", &self.facts.packages);
+        }
         (self.collect)(context, &mut values)?;
         refuse_nul(&self.facts.name, &values)?;
         Ok(values)
@@ -175,7 +189,8 @@ impl Job for BuiltinJob {
         assemble(action, values, &self.health, || match action {
             // A release job's settings lie in the release's own files, which stay as they are.
             Action::Remove => Ok(self.way_back.to_owned()),
-            _ => (self.render)(values),
+            _ if self.facts.packages.is_empty() => (self.render)(values),
+            _ => Ok(format!("{PACKAGES}\n{}", (self.render)(values)?)),
         })
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::JobError;
 use crate::cluster_file::Place;
-use crate::model::{Cluster, Component, Instance};
+use crate::model::{Cluster, Component, GlobalKs, Instance, Room};
 use crate::script::Values;
 
 /// The secrets of a run by name: from the configuration, from a host, or generated.
@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub instance: &'a Instance,
     /// The secrets that are known to this run.
     pub secrets: &'a Secrets,
+    /// The SHA-256 of the archive with the site's own packages, which is among the host's artifacts.
+    pub site_packages: Option<&'a str>,
 }
 
 impl<'a> Context<'a> {
@@ -60,6 +62,55 @@ impl<'a> Context<'a> {
             place: Some(self.component.place),
         })?;
         Ok((first.address, first.place))
+    }
+
+    /// Returns the global control plane, and the room that the host stands in.
+    ///
+    /// # Errors
+    /// The cluster carries none, or the host is in no room (an arbiter, for example).
+    pub fn room(&self) -> Result<(&'a GlobalKs, &'a Room), JobError> {
+        let ks = self.global_ks()?;
+        let room = ks.room_of(self.instance.address).ok_or_else(|| JobError {
+            message: format!("{} stands in no room of global_ks", self.instance.address),
+            place: Some(self.instance.place),
+        })?;
+        Ok((ks, room))
+    }
+
+    /// Returns the global control plane.
+    ///
+    /// # Errors
+    /// The cluster carries none.
+    pub fn global_ks(&self) -> Result<&'a GlobalKs, JobError> {
+        self.cluster.global_ks.as_ref().ok_or_else(|| JobError {
+            message: format!(
+                "{} needs `global_ks` in the cluster file",
+                self.component.name
+            ),
+            place: Some(self.component.place),
+        })
+    }
+
+    /// Lists the hosts that run a job, in the file's order.
+    pub fn hosts_of(&self, job: &str) -> Vec<IpAddr> {
+        let instances = self.cluster.instances_of_job(job);
+        instances.map(|(_, instance)| instance.address).collect()
+    }
+
+    /// Finds the host of a room that serves this one with a job: itself if it runs it.
+    ///
+    /// # Errors
+    /// No host of the room runs it.
+    pub fn nearest(&self, room: &Room, job: &str) -> Result<IpAddr, JobError> {
+        let hosts = self.cluster.hosts_in(room, job);
+        let own = hosts.iter().find(|host| **host == self.instance.address);
+        own.or(hosts.first()).copied().ok_or_else(|| JobError {
+            message: format!(
+                "the room {} needs {job}, which no host of it runs",
+                room.name
+            ),
+            place: Some(room.place),
+        })
     }
 
     /// Sets `name` to the address of the first host that runs a job.

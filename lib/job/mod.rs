@@ -2,22 +2,25 @@
 //! they are rendered and how its health is checked. The catalog holds the built-in jobs and those
 //! that a site keeps in `jobs_dir`.
 
+mod builtin;
 mod catalog;
 mod context;
 mod frame;
 mod health;
-mod builtin;
 mod site;
 
+pub use builtin::BuiltinJob;
 pub use catalog::Catalog;
 pub use context::{Context, Secrets, home_of};
 pub use health::{Check, Health};
-pub use builtin::BuiltinJob;
 pub use site::SiteJobError;
 
 use crate::cluster_file::Place;
 use crate::model::JobFacts;
 use crate::script::Values;
+
+/// The value that names the archive of the site's own packages; a step that has it gets the archive.
+pub const SITE_PACKAGES: &str = "site_packages";
 
 /// What a job is asked to do on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

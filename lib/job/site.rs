@@ -208,6 +208,7 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
             needs: needs.collect(),
             provides: provides.collect(),
             needs_release: file.needs_release || !file.services.is_empty(),
+            packages: Vec::new(),
         },
         health: Health {
             services: file.services,

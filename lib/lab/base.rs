@@ -2,6 +2,7 @@
 //!
 //! It is built once for each recipe. What makes one machine differ from another is in `disk`.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::apt;
 use super::command;
 use super::error::{At, Error};
+use super::network;
 use super::state::{self, Folders, Lock};
 
 /// The Debian release of the machines.
@@ -47,6 +49,8 @@ const MASKED: [&str; 3] = [
 /// Everything that decides what is in a base.
 struct Recipe {
     apt: apt::Settings,
+    /// What is installed beyond the smallest machine, in order.
+    preinstalled: Vec<String>,
 }
 
 impl Recipe {
@@ -61,6 +65,7 @@ impl Recipe {
             .map(String::as_str)
             .chain(fixed)
             .chain(files)
+            .chain(self.preinstalled.iter().map(String::as_str))
         {
             digest.update(text);
             digest.update([0]);
@@ -75,18 +80,30 @@ impl Recipe {
     }
 }
 
-/// Returns the base, after building it where it isn't there yet.
-pub(super) fn ensure(folders: &Folders, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+/// Returns the base, after building it where it isn't there yet; with `preinstalled`, a copy of it
+/// that has these packages already.
+pub(super) fn ensure(
+    folders: &Folders,
+    preinstalled: &[String],
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, Error> {
     let Some(apt) = apt::settings(SUITE)? else {
         return Err(Error::Refused(vec![
             "no Debian mirror is known; set PAAS_LAB_MIRROR".into(),
         ]));
     };
-    let recipe = Recipe { apt };
+    let recipe = Recipe {
+        apt,
+        preinstalled: preinstalled.to_vec(),
+    };
     let ready = folders.cache.join(recipe.folder());
     if ready.is_dir() {
         return Ok(ready);
     }
+    let plain = match preinstalled {
+        [] => None,
+        _ => Some(ensure(folders, &[], progress)?),
+    };
     let _lock = Lock::take(&lock_path(folders), &mut || {
         progress("base: waiting for another lab that is building it");
     })?;
@@ -98,11 +115,21 @@ pub(super) fn ensure(folders: &Folders, progress: &mut dyn FnMut(&str)) -> Resul
     std::fs::set_permissions(&folders.cache, mode).at("close to others", &folders.cache)?;
     remove_halves(folders)?;
 
+    let half = ready.with_extension("half");
+    if let Some(plain) = plain {
+        progress(&format!(
+            "base: installing {} (once)",
+            preinstalled.join(", ")
+        ));
+        command::finish(command::leashed("cp", ["-a"]).arg(&plain).arg(&half))?;
+        preinstall(&recipe, &half)?;
+        std::fs::rename(&half, &ready).at("rename", &half)?;
+        return Ok(ready);
+    }
     progress(&format!(
         "base: building Debian {SUITE} from {} (once)",
         recipe.apt.mirror
     ));
-    let half = ready.with_extension("half");
     bootstrap(&recipe, &half)?;
     furnish(&recipe, &half)?;
     progress("base: fetching the package lists");
@@ -155,6 +182,60 @@ fn in_base(recipe: &Recipe, root: &Path, words: &[&str]) -> Result<(), Error> {
     let mut command = command::leashed("chroot", [root]);
     command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
     command::finish(with_proxy(recipe, &mut command)).map(drop)
+}
+
+/// Installs packages without starting any service. Some look into /proc while they're set up.
+fn preinstall(recipe: &Recipe, root: &Path) -> Result<(), Error> {
+    let policy = root.join("usr/sbin/policy-rc.d");
+    std::fs::write(&policy, "#!/bin/sh\nexit 101\n").at("write", &policy)?;
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&policy, mode).at("set the mode of", &policy)?;
+    // As a machine has it; the base itself names no resolver.
+    let resolver = root.join("etc/resolv.conf");
+    std::fs::write(&resolver, network::resolver().1).at("write", &resolver)?;
+    let databases = root.join("etc/postgresql-common/createcluster.d");
+    std::fs::create_dir_all(&databases).at("make", &databases)?;
+    let none = databases.join("paas.conf");
+    std::fs::write(&none, "create_main_cluster = false\n").at("write", &none)?;
+    let wanted_before = wanted_units(root)?;
+    let script = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
+    let words = [
+        "--mount",
+        "--propagation",
+        "private",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let mut command = command::leashed("unshare", words);
+    command
+        .arg(root)
+        .args(["apt-get", "-q", "-y", "--no-install-recommends", "install"])
+        .args(&recipe.preinstalled)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    command::finish(with_proxy(recipe, &mut command))?;
+    in_base(recipe, root, &["apt-get", "clean"])?;
+    // A fresh machine runs none of them: whoever installs one has to start it.
+    for link in wanted_units(root)?.difference(&wanted_before) {
+        state::remove_file(link)?;
+    }
+    state::remove_file(&resolver)?;
+    state::remove_file(&policy)
+}
+
+/// The links by which units start with the machine.
+fn wanted_units(root: &Path) -> Result<BTreeSet<PathBuf>, Error> {
+    let folder = root.join("etc/systemd/system");
+    let mut links = BTreeSet::new();
+    for target in folder.read_dir().at("read", &folder)?.flatten() {
+        let target = target.path();
+        if target.extension().is_some_and(|end| end == "wants") {
+            let entries = target.read_dir().at("read", &target)?.flatten();
+            links.extend(entries.map(|entry| entry.path()));
+        }
+    }
+    Ok(links)
 }
 
 fn with_proxy<'a>(recipe: &Recipe, command: &'a mut Command) -> &'a mut Command {
@@ -216,7 +297,10 @@ mod tests {
             config: String::new(),
             proxy: None,
         };
-        Recipe { apt }
+        Recipe {
+            apt,
+            preinstalled: Vec::new(),
+        }
     }
 
     #[test]
@@ -225,6 +309,9 @@ mod tests {
         assert!(one.starts_with("base-bookworm-"), "{one}");
         assert_eq!(one, recipe("http://a.example").folder());
         assert_ne!(one, recipe("http://b.example").folder());
+        let mut more = recipe("http://a.example");
+        more.preinstalled.push("haproxy".into());
+        assert_ne!(one, more.folder());
     }
 
     #[test]

@@ -351,6 +351,7 @@ impl Lab {
             user: record.user,
             authorized_keys: record.authorized_keys,
             known_hosts: record.known_hosts,
+            preinstalled: Vec::new(),
         })
     }
 }

@@ -26,6 +26,9 @@ pub struct Spec {
     pub authorized_keys: Vec<String>,
     /// A `known_hosts` file to keep the machines' host keys in, for as long as the lab is there.
     pub known_hosts: Option<PathBuf>,
+    /// Debian packages that new machines have from the start, so that trying something again and
+    /// again doesn't install them again and again. In order, each once.
+    pub preinstalled: Vec<String>,
 }
 
 /// Describes one machine of a lab.
@@ -214,6 +217,7 @@ mod tests {
             user: "paas".into(),
             authorized_keys: vec!["ssh-ed25519 AAAA x\n".into()],
             known_hosts: None,
+            preinstalled: Vec::new(),
         }
     }
 

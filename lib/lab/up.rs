@@ -50,7 +50,7 @@ pub(super) fn up(
     std::fs::create_dir_all(lab.join("machines")).at("make", &lab)?;
     state::write_json(&state::record_path(&lab), &record)?;
 
-    let base = base::ensure(folders, progress)?;
+    let base = base::ensure(folders, &spec.preinstalled, progress)?;
     network::make(names, &record)?;
     for machine in &record.machines {
         make_disk(&lab, &base, &record, machine)?;

@@ -25,6 +25,8 @@ pub struct Cluster {
     pub sudo: Sudo,
     /// Where site jobs are read from.
     pub jobs_dir: Option<PathBuf>,
+    /// The folder of the site's own Debian packages, which a firstbox serves.
+    pub site_packages: Option<PathBuf>,
     /// Values for every job's template.
     pub vars: Vars,
     /// The global control plane, if this cluster carries it.
@@ -94,6 +96,8 @@ pub struct JobFacts {
     pub provides: Vec<Port>,
     /// Whether it drives a release (and so can't be built without one).
     pub needs_release: bool,
+    /// The Debian packages that its own script installs.
+    pub packages: Vec<String>,
 }
 
 /// A job that another one needs somewhere in the cluster.

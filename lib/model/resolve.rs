@@ -64,6 +64,10 @@ impl Cluster {
             release: release.or(from_file),
             sudo: sudo(file),
             jobs_dir: file.jobs_folder(),
+            site_packages: file
+                .site_packages
+                .as_ref()
+                .map(|folder| in_folder(&file.path, &folder.value)),
             vars: vars(&file.vars),
             global_ks: file.global_ks.as_ref().and_then(global_ks),
         })

@@ -10,9 +10,15 @@ use crate::cluster_file::{ClusterFile, GlobalKsEntry, Place, Problem, RoomEntry}
 /// The jobs that every room has.
 const IN_EVERY_ROOM: [(&str, &str); 6] = [
     ("zookeeper", "services find and elect each other there"),
-    ("memcached", "the services of a room share what they looked up"),
+    (
+        "memcached",
+        "the services of a room share what they looked up",
+    ),
     ("pgserver", "a room without a database can't take over"),
-    ("proxy", "it's the room's entry, and its way to the database"),
+    (
+        "proxy",
+        "it's the room's entry, and its way to the database",
+    ),
     ("pgpool", "the services reach the database through it"),
     ("webservice", "these are the services themselves"),
 ];
@@ -62,7 +68,9 @@ fn hosts_of<'a>(
 
 fn count_in(file: &ClusterFile, room: &RoomEntry, job: &str) -> usize {
     let is_there = |host: IpAddr| room.hosts.iter().any(|known| known.value == host);
-    hosts_of(file, job).filter(|(host, ..)| is_there(*host)).count()
+    hosts_of(file, job)
+        .filter(|(host, ..)| is_there(*host))
+        .count()
 }
 
 fn without_rooms(file: &ClusterFile, problems: &mut Vec<Problem>) {
@@ -72,7 +80,10 @@ fn without_rooms(file: &ClusterFile, problems: &mut Vec<Problem>) {
         .flat_map(|server| jobs_of(server).into_iter().map(move |job| (server, job)))
     {
         if OF_ROOMS.contains(&job.value.as_str())
-            && file.components.iter().any(|name| name.value == server.name.value)
+            && file
+                .components
+                .iter()
+                .any(|name| name.value == server.name.value)
         {
             let message = format!("`{}` needs `global_ks`, which isn't in the file", job.value);
             problems.push(
@@ -95,8 +106,11 @@ fn rooms(ks: &GlobalKsEntry, scheme: Scheme, problems: &mut Vec<Problem>) {
             _ => "this scheme is for two rooms; for three, take three-rooms",
         };
         problems.push(
-            at(&ks.scheme, format!("{scheme} has {wanted} rooms, and there are {there}"))
-                .help(why),
+            at(
+                &ks.scheme,
+                format!("{scheme} has {wanted} rooms, and there are {there}"),
+            )
+            .help(why),
         );
     }
     let mut names: HashMap<&str, Place> = HashMap::new();
@@ -149,9 +163,12 @@ fn arbiter(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mu
         .find(|room| room.hosts.iter().any(|host| host.value == arbiter.value));
     if let Some(room) = room {
         problems.push(
-            at(arbiter, format!("the arbiter stands in the room `{}`", room.name.value))
-                .also(room.name.place, "this room")
-                .help("it would go dark with that room; it has to be apart from both"),
+            at(
+                arbiter,
+                format!("the arbiter stands in the room `{}`", room.name.value),
+            )
+            .also(room.name.place, "this room")
+            .help("it would go dark with that room; it has to be apart from both"),
         );
     }
     if !hosts_of(file, "zookeeper").any(|(host, ..)| host == arbiter.value) {
@@ -219,13 +236,19 @@ fn quorum(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mut
         if !scheme.heals_itself() {
             if here > 0 && here % 2 == 0 {
                 problems.push(
-                    at(&room.name, format!("the room `{name}` has {here} ZooKeepers"))
-                        .expected("an odd number: 1 or 3")
-                        .help("an even ensemble bears no more losses than one with one fewer"),
+                    at(
+                        &room.name,
+                        format!("the room `{name}` has {here} ZooKeepers"),
+                    )
+                    .expected("an odd number: 1 or 3")
+                    .help("an even ensemble bears no more losses than one with one fewer"),
                 );
             }
         } else if (all - here) * 2 <= all {
-            let message = format!("without `{name}`, {} of {all} ZooKeepers are left", all - here);
+            let message = format!(
+                "without `{name}`, {} of {all} ZooKeepers are left",
+                all - here
+            );
             problems.push(
                 at(&room.name, message)
                     .expected("more than half, or nobody can decide when this room goes dark")
@@ -249,7 +272,10 @@ fn recovery(file: &ClusterFile, ks: &GlobalKsEntry, problems: &mut Vec<Problem>)
     }
     for room in &ks.rooms {
         if count_in(file, room, RECOVERY) == 0 {
-            let message = format!("no host of the room `{}` runs `{RECOVERY}`", room.name.value);
+            let message = format!(
+                "no host of the room `{}` runs `{RECOVERY}`",
+                room.name.value
+            );
             problems.push(
                 at(&room.name, message)
                     .help("recovery_pg is true: the recovery database has a server in each room"),

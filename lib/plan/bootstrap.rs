@@ -10,6 +10,9 @@ use super::resolve::PlanError;
 use crate::model::{Host, Sudo};
 use crate::script::{Upload, Values};
 
+/// Functions that install Debian's packages; jobs have them too.
+const PACKAGES: &str = include_str!("../../deploy/packages.sh");
+
 /// `deploy/init.sh`. A part of the release is either pushed (its digest names the file in the
 /// host's `artifacts/`), or fetched from a URL, or cloned; what doesn't apply is empty.
 #[derive(Template, Deserialize)]
@@ -100,7 +103,8 @@ pub(super) fn render(values: &Values) -> Result<String, PlanError> {
     };
     let script: InitScript =
         serde_json::from_value(values.to_json()).map_err(|error| failed(error.to_string()))?;
-    script.render().map_err(|error| failed(error.to_string()))
+    let own = script.render().map_err(|error| failed(error.to_string()))?;
+    Ok(format!("#!/bin/sh\n{PACKAGES}\n{own}"))
 }
 
 /// Renders the check of a prepared machine: what a build relies on is there.

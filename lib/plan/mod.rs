@@ -28,7 +28,7 @@ pub use facts::{Busy, Facts, HostFacts, HostState};
 pub use holder::Holder;
 pub use host_runs::{HostRun, HostRunState, parse_host_runs};
 pub use leftover::leftovers;
-pub use package::{PackageError, Prepared, PreparedRelease};
+pub use package::{PackageError, Prepared, PreparedPackages, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight};
 pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
 pub use resolve::{PlanError, Planner};

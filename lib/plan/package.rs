@@ -52,11 +52,47 @@ pub enum Prepared {
     },
 }
 
+/// A folder of the site's own packages, packed to travel.
+#[derive(Debug)]
+pub struct PreparedPackages {
+    /// The archive.
+    pub upload: Upload,
+    _scratch: TempDir,
+}
+
+impl PreparedPackages {
+    /// Packs a folder.
+    ///
+    /// # Errors
+    /// A folder that can't be read.
+    pub fn prepare(folder: &Path) -> Result<PreparedPackages, PackageError> {
+        let unreadable = |source| PackageError::Unreadable {
+            path: folder.to_owned(),
+            source,
+        };
+        let scratch = TempDir::new().map_err(unreadable)?;
+        let artifact = Artifact::Path {
+            path: folder.to_owned(),
+            sha256: None,
+        };
+        let archive = scratch.path().join("packages.tar.gz");
+        match prepare(&artifact, &archive)? {
+            Prepared::Push(upload) => Ok(PreparedPackages {
+                upload,
+                _scratch: scratch,
+            }),
+            _ => Err(PackageError::NotAnArchive {
+                path: folder.to_owned(),
+            }),
+        }
+    }
+}
+
 /// Why a release can't be made ready.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// The path isn't there or can't be read.
-    #[error("the release at {} can't be read: {source}", path.display())]
+    #[error("{} can't be read: {source}", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,

@@ -14,10 +14,10 @@ use super::receipt::{RunIdentity, Stamp, sha256_hex};
 use super::step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};
 use super::{bootstrap, busy, probe};
 use crate::cluster_file::Place;
-use crate::job::{Action, Catalog, Context, Job, JobError, Secrets};
+use crate::job::{Action, Catalog, Context, Job, JobError, SITE_PACKAGES, Secrets};
 use crate::model::{Cluster, Component, Host, Instance};
 use crate::operation::{BOOTSTRAP, Operation, Outline, Task};
-use crate::script::{Values, shell_word};
+use crate::script::{Upload, Values, shell_word};
 use crate::secret::forms;
 
 /// Everything that a plan is made from.
@@ -38,6 +38,8 @@ pub struct Planner<'a> {
     pub force: bool,
     /// Whether a component may have fewer instances up than its `min_up`.
     pub below_min_up: bool,
+    /// The site's own packages, where the file names them.
+    pub site_packages: Option<&'a Upload>,
 }
 
 /// Why a step can't be rendered.
@@ -137,6 +139,13 @@ impl Planner<'_> {
         } else {
             String::new()
         };
+        let uploads = match task {
+            Task::Bootstrap { .. } => bootstrap::uploads(self.release),
+            _ if rendered.values.get(SITE_PACKAGES).is_some() => {
+                self.site_packages.into_iter().cloned().collect()
+            }
+            _ => Vec::new(),
+        };
         let mut step = Step {
             id: StepId {
                 step: rendered.name,
@@ -148,10 +157,7 @@ impl Planner<'_> {
             template: self.template(task),
             values: rendered.values,
             receipt,
-            uploads: match task {
-                Task::Bootstrap { .. } => bootstrap::uploads(self.release),
-                _ => Vec::new(),
-            },
+            uploads,
             redact: self
                 .secrets
                 .values()
@@ -404,6 +410,7 @@ impl Planner<'_> {
             component,
             instance,
             secrets: self.secrets,
+            site_packages: self.site_packages.map(|upload| upload.sha256.as_str()),
         }
     }
 

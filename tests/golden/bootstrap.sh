@@ -1,45 +1,10 @@
 #!/bin/sh
-# Prepares a fresh Debian or Ubuntu machine: packages, passwordless sudo where that is wanted, the
-# micro-paas package and the paas release. Runs as root. Running it again changes only what is
-# missing, also after it was interrupted anywhere.
-set -eu
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-LC_ALL=C
-DEBIAN_FRONTEND=noninteractive
-export PATH LC_ALL DEBIAN_FRONTEND
-umask 022
-
-user=paas
-home=/home/paas
-keep_sudo=false
-micro_paas_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
-micro_paas_url=https://releases.example/micro-paas.tar.gz
-release_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
-release_url=https://releases.example/paas-release.tar.gz
-release_git=''
-release_ref=''
-artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
-release=$home/paas-release.git
-
-log() {
-	printf '%s\n' "$*"
-}
-
-fail() {
-	printf 'bootstrap: %s\n' "$*" >&2
-	exit 1
-}
-
-as_user() {
-	runuser -u "$user" -- env HOME="$home" "$@"
-}
-
-# --- packages ---------------------------------------------------------------------------------
+# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
 
 # apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
 # upgrade, for example), but not for the lock of the package lists.
 apt() {
-	apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
 }
 
 update_lists() {
@@ -98,6 +63,41 @@ install_packages() {
 		update_lists
 		apt --no-install-recommends install "$@" || fail "could not install: $*"
 	fi
+}
+
+# Prepares a fresh Debian or Ubuntu machine: packages, passwordless sudo where that is wanted, the
+# micro-paas package and the paas release. Runs as root. Running it again changes only what is
+# missing, also after it was interrupted anywhere.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+DEBIAN_FRONTEND=noninteractive
+export PATH LC_ALL DEBIAN_FRONTEND
+umask 022
+
+user=paas
+home=/home/paas
+keep_sudo=false
+micro_paas_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+micro_paas_url=https://releases.example/micro-paas.tar.gz
+release_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+release_url=https://releases.example/paas-release.tar.gz
+release_git=''
+release_ref=''
+artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
+release=$home/paas-release.git
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'bootstrap: %s\n' "$*" >&2
+	exit 1
+}
+
+as_user() {
+	runuser -u "$user" -- env HOME="$home" "$@"
 }
 
 # --- login user -------------------------------------------------------------------------------

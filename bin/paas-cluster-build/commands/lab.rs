@@ -1,5 +1,6 @@
 //! `lab`: the file's machines on this computer.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,12 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
     match action {
-        LabAction::Up => {
-            let lab = Lab::of(spec(cluster, name)?).map_err(failed)?;
+        LabAction::Up { preinstall } => {
+            let mut spec = spec(cluster, name)?;
+            if *preinstall {
+                spec.preinstalled = packages(&workspace);
+            }
+            let lab = Lab::of(spec).map_err(failed)?;
             lab.up(&mut progress).map_err(failed)?;
         }
         LabAction::Down => {
@@ -48,6 +53,8 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
         LabAction::Boot { host } => lab.boot(&machine_name(host)).map_err(failed)?,
         LabAction::Cut { host } => lab.cut(&machine_name(host)).map_err(failed)?,
         LabAction::Heal { host } => lab.heal(&machine_name(host)).map_err(failed)?,
+        LabAction::CutRooms { a, b } => lab.cut_rooms(a, b).map_err(failed)?,
+        LabAction::HealRooms { a, b } => lab.heal_rooms(a, b).map_err(failed)?,
     }
     Ok(Exit::Done)
 }
@@ -114,7 +121,7 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
     let machine = |host: &paas_cluster_build::model::Host| Machine {
         name: machine_name(&host.address.to_string()),
         address: host.address,
-        room: None,
+        room: room_of(cluster, host.address),
     };
     Ok(Spec {
         name,
@@ -122,7 +129,32 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         user: user.to_owned(),
         authorized_keys: keys,
         known_hosts: first.and_then(|ssh| ssh.known_hosts.clone()),
+        preinstalled: Vec::new(),
     })
+}
+
+/// The room of the global control plane that a host stands in; an arbiter has one of its own.
+fn room_of(cluster: &Cluster, host: IpAddr) -> Option<String> {
+    let ks = cluster.global_ks.as_ref()?;
+    let arbiter = || (ks.arbiter == Some(host)).then(|| "arbiter".to_owned());
+    ks.room_of(host)
+        .map(|room| room.name.clone())
+        .or_else(arbiter)
+}
+
+/// What the file and its components' jobs install.
+fn packages(workspace: &Workspace) -> Vec<String> {
+    let cluster = &workspace.cluster;
+    let hosts = cluster.hosts.iter().flat_map(|host| host.packages.clone());
+    let jobs = cluster
+        .components
+        .iter()
+        .flat_map(|component| &component.jobs);
+    let jobs = jobs.filter_map(|name| workspace.jobs.iter().find(|job| job.name == *name));
+    let all: BTreeSet<String> = hosts
+        .chain(jobs.flat_map(|job| job.packages.clone()))
+        .collect();
+    all.into_iter().collect()
 }
 
 /// The public half of the file's key; a key that isn't there is made.

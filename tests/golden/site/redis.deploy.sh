@@ -78,7 +78,8 @@ edit_setting() (
 	new=$1.new
 	rm -f "$new"
 	status=0
-	SETTING_KEY=$2 SETTING_VALUE=$3 SETTING_STYLE=$4 awk '
+	# The value goes in by a pipe: arguments and environments can be read in /proc.
+	printf '%s\n' "$3" | SETTING_KEY=$2 SETTING_STYLE=$4 awk '
 		function scalar(value) {
 			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
 				return value
@@ -86,6 +87,7 @@ edit_setting() (
 			return quote value quote
 		}
 		BEGIN {
+			getline setting <"-"
 			quote = sprintf("%c", 39)
 			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
 			count = split(ENVIRON["SETTING_KEY"], want, ".")
@@ -126,7 +128,7 @@ edit_setting() (
 			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
 			sub(/^[ \t]*/, " ", comment)
 			if (comment == " ") comment = ""
-			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(ENVIRON["SETTING_VALUE"]), comment
+			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(setting), comment
 			done = 1
 		}
 		END { if (!done) exit 3 }
@@ -161,13 +163,14 @@ set_assignment() (
 	new=$1.new
 	rm -f "$new"
 	status=0
-	SETTING_KEY=$2 SETTING_VALUE=$3 awk '
+	printf '%s\n' "$3" | SETTING_KEY=$2 awk '
 		function word(value) {
 			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
 			gsub(quote, quote "\\" quote quote, value)
 			return quote value quote
 		}
 		BEGIN {
+			getline setting <"-"
 			quote = sprintf("%c", 39)
 			start = ENVIRON["SETTING_KEY"] "="
 			# A word of the shell: quoted, escaped or plain pieces, one after the other.
@@ -181,7 +184,7 @@ set_assignment() (
 			rest = substr(rest, RLENGTH + 1)
 			# A command behind the word would be lost.
 			if (rest !~ /^[ \t]*(#|$)/) exit 4
-			print start word(ENVIRON["SETTING_VALUE"]) rest
+			print start word(setting) rest
 			next
 		}
 		{ print }

@@ -1,7 +1,7 @@
 """Prices of resources; holds all leases in memory, as the real one does."""
 
-from decimal import Decimal
 import threading
+from decimal import Decimal
 
 from .service import Service, answered
 from .web import wanted
@@ -13,17 +13,17 @@ class BillingResource(Service):
     def __init__(self):
         super().__init__("billing_resource")
         self.leases = None
-        self._reload = threading.Event()
-        self._reload.set()
+        self.reload = threading.Event()
+        self.reload.set()
 
     def load(self):
-        self._reload.wait()
+        self.reload.wait()
         # Cleared first: a SIGHUP during the load makes another one.
-        self._reload.clear()
+        self.reload.clear()
         try:
             self.leases = dict(self.database.rows("SELECT resource, price FROM leases"))
         except BaseException:
-            self._reload.set()
+            self.reload.set()
             raise
         self.log(f"{len(self.leases)} leases loaded")
 
@@ -66,5 +66,5 @@ def main():
     server.run(
         ["billing_resource"],
         {"GET /price": answered(server.price), "GET /health": answered(server.health)},
-        on_hangup=server._reload.set,
+        on_hangup=server.reload.set,
     )

@@ -46,9 +46,11 @@ def _read_yaml(path):
             mark = getattr(error, "problem_mark", None)
             text = f"bad YAML in line {mark.line + 1}" if mark else str(error)
             answer = {"error": text}
-        with os.fdopen(writer, "w") as pipe:
-            json.dump(answer, pipe, default=str)
-        os._exit(0)
+        try:
+            with os.fdopen(writer, "w") as pipe:
+                json.dump(answer, pipe, default=str)
+        finally:
+            os._exit(0)  # whatever happens, the child never becomes a service
     os.close(writer)
     with os.fdopen(reader) as pipe:
         text = pipe.read()
@@ -75,6 +77,8 @@ def server():
         raise ConfigError(f"{path}: mode is {config['mode']}; it can be {' or '.join(MODES)}")
     if config["room"] not in config["rooms"]:
         raise ConfigError(f"{path}: room {config['room']} isn't one of rooms")
+    if not isinstance(config["database"], dict):
+        raise ConfigError(f"{path}: database isn't a mapping")
     lacking = [key for key in ("host", "name", "user") if not config["database"].get(key)]
     if lacking:
         raise ConfigError(f"{path}: database: {', '.join(lacking)} missing")

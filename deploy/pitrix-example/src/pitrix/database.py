@@ -11,7 +11,7 @@ CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 5
 # The server's statement_timeout doesn't reach a COMMIT that waits for a
 # synchronous standby, nor a server that vanished: this limit does.
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = 6
 
 # pgpool may send a SELECT to a standby, which can lag; this comment forbids it.
 PRIMARY = "/*NO LOAD BALANCE*/ "
@@ -50,7 +50,7 @@ def _wait(connection):
             return
         left = deadline - time.monotonic()
         if left <= 0:
-            raise psycopg2.OperationalError(f"the database didn't answer within {seconds} s")
+            raise psycopg2.OperationalError(f"no answer from the database within {seconds} s")
         poll = select.poll()
         reading = state == extensions.POLL_READ
         poll.register(connection.fileno(), select.POLLIN if reading else select.POLLOUT)
@@ -98,7 +98,8 @@ class Database:
                 raise LocalOnly()
         except BaseException as error:
             # The idle ones most likely lead to the same server.
-            for other in [connection] + [self._idle.pop() for _ in range(len(self._idle))]:
+            idle, self._idle = self._idle, []
+            for other in [connection, *idle]:
                 self._close(other)
             if isinstance(error, psycopg2.Error):
                 raise DatabaseError(_first_line(error)) from None
@@ -165,6 +166,9 @@ class Database:
         _limit.seconds = CONNECT_SECONDS
         try:
             connection = psycopg2.connect(**self._settings)
+        except psycopg2.Error as error:
+            place = f"{self._settings['host']}:{self._settings['port']}"
+            raise DatabaseError(f"{place}: {_first_line(error)}") from None
         finally:
             _limit.seconds = ANSWER_SECONDS
         try:

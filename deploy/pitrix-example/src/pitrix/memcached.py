@@ -18,6 +18,7 @@ class Memcached:
         self._lock = threading.Lock()
         self._stream = None
         self._down_until = 0.0
+        self._failure = ""
 
     def get(self, key):
         """The value, or None where there is none; OSError when not reached."""
@@ -34,7 +35,7 @@ class Memcached:
     def _ask(self, command, answer):
         with self._lock:
             if time.monotonic() < self._down_until:
-                raise OSError(f"memcached {self.address} didn't answer a moment ago")
+                raise OSError(self._failure)
             try:
                 if self._stream is None:
                     with socket.create_connection(self._place, self._timeout) as link:
@@ -45,7 +46,8 @@ class Memcached:
             except (OSError, ValueError) as error:
                 self._drop()
                 self._down_until = time.monotonic() + PAUSE
-                raise OSError(f"memcached {self.address}: {error}") from None
+                self._failure = f"memcached {self.address}: {error}"
+                raise OSError(self._failure) from None
 
     def _line(self, wanted):
         line = self._stream.readline(1024)

@@ -12,24 +12,31 @@ from .memcached import Memcached
 from .web import Web
 
 ZONE_KEY = "ks_master_zone"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Service:
     def __init__(self, name, connections=2):
         self.name = name
         self.config, self.client = config.server_or_exit()
+        # Before any thread is started, so that all of them leave the signals
+        # to run(): one that another thread received could go unnoticed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.room = self.config["room"]
+        self.active_active = self.config["mode"] == "active-active"
         self.database = Database(self.config["database"], f"pitrix-{name}", connections)
         self.caches = [Memcached(address) for address in self.config["memcached"]]
         self._told = {}
 
     def log(self, text):
-        # One write of one line, so that threads' lines don't mix; repr would
-        # be heavier, but a line break from outside mustn't fake a line.
+        # One write of one line, so that threads' lines don't mix. A line
+        # break that came from outside mustn't fake a line.
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         line = " ".join(str(text).splitlines())
-        sys.stderr.write(f"{stamp} {self.name} {line}\n")
-        sys.stderr.flush()
+        try:
+            os.write(2, f"{stamp} {self.name} {line}\n".encode(errors="replace"))
+        except OSError:
+            pass  # nobody keeps the log; that is no reason to stop serving
 
     def tell(self, subject, text):
         """Logs a state only when it changed; None is the good state."""
@@ -61,10 +68,12 @@ class Service:
 
     def refusal(self):
         """Why this room doesn't serve now, or None when it does."""
-        if self.config["mode"] == "active-active":
+        if self.active_active:
             return None
-        zone = self.master_zone()
-        if zone == self.room:
+        return self.refusal_by(self.master_zone())
+
+    def refusal_by(self, zone):
+        if self.active_active or zone == self.room:
             return None
         return f"room {self.room} is standby; {zone or 'no room'} serves"
 
@@ -88,20 +97,6 @@ class Service:
 
     def run(self, ports, routes, on_hangup=None, on_stop=None):
         """Serves until SIGTERM."""
-
-        def stop(*_):
-            self.log("stopping")
-            if on_stop is not None:
-                # Others needn't wait for a timeout when this one says
-                # goodbye; but whoever doesn't listen isn't waited for.
-                goodbye = threading.Thread(target=on_stop, daemon=True)
-                goodbye.start()
-                goodbye.join(1)
-            os._exit(0)
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGHUP, lambda *_: on_hangup() if on_hangup else None)
         web = Web(routes, self.log)
         for name in ports:
             port = config.port(self.config, name)
@@ -111,8 +106,17 @@ class Service:
                 sys.exit(f"pitrix: can't listen on port {port}: {error}")
             self.log(f"listening on port {port} ({name})")
         self.repeat("tables", 3, self.database.make_tables)
-        while True:
-            signal.pause()
+        while signal.sigwait(SIGNALS) == signal.SIGHUP:
+            if on_hangup is not None:
+                on_hangup()
+        self.log("stopping")
+        if on_stop is not None:
+            # Others needn't wait for a timeout when this one says goodbye;
+            # but whoever doesn't listen isn't waited for.
+            goodbye = threading.Thread(target=on_stop, daemon=True)
+            goodbye.start()
+            goodbye.join(1)
+        os._exit(0)
 
 
 def answered(route):

@@ -82,7 +82,8 @@ class Web:
         route = self._routes.get(f"{'GET' if method == 'HEAD' else method} {path}")
         if route is None:
             known = any(name.endswith(f" {path}") for name in self._routes)
-            return (405 if known else 404), {"error": f"no {method} {path}"[:200]}
+            self._log(f"no {method} {path}"[:300])
+            return (405 if known else 404), {"error": f"no {method} {path}"[:300]}
         try:
             status, answer = route(query)
         except BadRequest as error:
@@ -92,7 +93,7 @@ class Web:
             status, answer = 500, {"error": "internal error"}
         error = answer.get("error") if isinstance(answer, dict) else None
         if path not in QUIET:
-            self._log(f"{method} {path} {query} {status}{': ' + error if error else ''}")
+            self._log(f"{method} {path} {query}"[:300] + f" {status} {error or ''}".rstrip())
         elif path == "/health" and self._health != (status, error):
             self._health = (status, error)
             self._log(f"health {status}{': ' + error if error else ''}")

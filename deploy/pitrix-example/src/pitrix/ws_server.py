@@ -21,7 +21,7 @@ class WsServer(Service):
     def health(self, query):
         answer = {
             "room": self.room,
-            "serving": False,
+            "serving": self.active_active,
             "writable": False,
             "ks_master_zone": None,
             "primary": None,
@@ -30,9 +30,9 @@ class WsServer(Service):
             "error": None,
         }
         try:
-            # In this order: the cache can know the zone with the database away.
-            answer["ks_master_zone"] = self.master_zone()
-            refusal = self.refusal()
+            # First: the cache can know the zone while the database is away.
+            answer["ks_master_zone"] = zone = self.master_zone()
+            refusal = self.refusal_by(zone)
             answer["serving"] = refusal is None
             answer["error"] = refusal
             self.database.transaction(lambda cursor: self._probe(cursor, answer))

@@ -11,14 +11,18 @@ class ZoneWatcher(Service):
         # Those whose value from before this start has yet to be deleted.
         self._unclean = list(self.caches)
 
-    def clean(self):
+    def _clean(self):
         for cache in list(self._unclean):
-            cache.delete(ZONE_KEY)
+            try:
+                cache.delete(ZONE_KEY)
+            except OSError:
+                continue  # next second
             self._unclean.remove(cache)
             self.log(f"cached {ZONE_KEY} deleted from {cache.address}")
-        return True
 
     def watch(self):
+        # Before the database is read: an old value is wrong without it too.
+        self._clean()
         try:
             self.stored = self.database.setting(ZONE_KEY)
             self.error = None
@@ -69,7 +73,8 @@ class ZoneWatcher(Service):
                 cached[cache.address] = "unreachable"
         first = next(iter(cached.values()), None)
         right = self.error is None and all(value == self.stored for value in cached.values())
-        answer = {"room": self.room, "cached": first, "stored": self.stored, "error": self.error}
+        error = self.error or (None if right else "memcached isn't right yet")
+        answer = {"room": self.room, "cached": first, "stored": self.stored, "error": error}
         if len(cached) > 1:
             answer["caches"] = cached
         return (200 if right else 503), answer
@@ -77,7 +82,6 @@ class ZoneWatcher(Service):
 
 def main():
     watcher = ZoneWatcher()
-    watcher.repeat("cleaning", 1, watcher.clean)
     watcher.repeat("watch", 1, watcher.watch)
     watcher.repeat("zones", 5, watcher.add_zones)
     watcher.run(["zone_watcher"], {"GET /health": watcher.health})

@@ -1,0 +1,86 @@
+# Cassandra across data centres, each room one of them. Debian has no package of it: the site says
+# where it comes from.
+package={{ cassandra_package }}
+url={{ cassandra_url }}
+sha256={{ cassandra_sha256 }}
+cluster={{ cluster_name }}
+room={{ room }}
+seeds={{ seeds }}
+home=/opt/cassandra
+
+install_packages{% for package in packages %} {{ package }}{% endfor %}
+if ! getent passwd cassandra >/dev/null; then
+	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
+fi
+if [ -n "$package" ]; then
+	install_packages "$package"
+	config=/etc/cassandra
+	start='/usr/sbin/cassandra -f'
+else
+	config=$home/conf
+	start="$home/bin/cassandra -f"
+	if [ "$(cat "$home/.sha256" 2>/dev/null)" != "$sha256" ]; then
+		install_packages curl ca-certificates
+		curl -fsSL --retry 3 --connect-timeout 20 -o "$home.tar.gz" "$url" || fail "could not fetch $url"
+		printf '%s  %s\n' "$sha256" "$home.tar.gz" | sha256sum -c --status ||
+			fail "$url has another SHA-256 than cassandra_sha256"
+		rm -rf "$home.new"
+		mkdir -p "$home.new"
+		tar -xzf "$home.tar.gz" --strip-components=1 --no-same-owner -C "$home.new"
+		printf '%s\n' "$sha256" >"$home.new/.sha256"
+		rm -rf "$home" "$home.tar.gz"
+		mv "$home.new" "$home"
+	fi
+fi
+need_file "$config/cassandra.yaml"
+install -d -o cassandra -g cassandra /var/lib/cassandra /var/log/cassandra
+changed=false
+put() {
+	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	put_in_place "$1" "$1.new"
+}
+# Ours win over the packaged file's keys of the same name.
+python3 - "$config/cassandra.yaml" "$cluster" "$OWN_ADDRESS" "$seeds" <<-'END' >"$config/cassandra.yaml.new"
+	import sys, yaml
+	path, cluster, address, seeds = sys.argv[1:]
+	with open(path) as file:
+	    settings = yaml.safe_load(file)
+	settings.update(
+	    cluster_name=cluster,
+	    listen_address=address,
+	    rpc_address=address,
+	    endpoint_snitch="GossipingPropertyFileSnitch",
+	    data_file_directories=["/var/lib/cassandra/data"],
+	    commitlog_directory="/var/lib/cassandra/commitlog",
+	    saved_caches_directory="/var/lib/cassandra/saved_caches",
+	    hints_directory="/var/lib/cassandra/hints",
+	    seed_provider=[
+	        {
+	            "class_name": "org.apache.cassandra.locator.SimpleSeedProvider",
+	            "parameters": [{"seeds": seeds}],
+	        }
+	    ],
+	)
+	yaml.safe_dump(settings, sys.stdout, sort_keys=True)
+END
+put "$config/cassandra.yaml"
+printf 'dc=%s\nrack=rack1\n' "$room" >"$config/cassandra-rackdc.properties.new"
+if ! [ -e "$config/cassandra-rackdc.properties" ]; then
+	install -m 0644 /dev/null "$config/cassandra-rackdc.properties"
+fi
+put "$config/cassandra-rackdc.properties"
+{
+	printf '%s\n' '[Unit]' Description=Cassandra After=network-online.target '[Service]' \
+		User=cassandra "ExecStart=$start" Environment=CASSANDRA_LOG_DIR=/var/log/cassandra \
+		LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
+		WantedBy=multi-user.target
+} >/etc/systemd/system/paas-cassandra.service.new
+if ! [ -e /etc/systemd/system/paas-cassandra.service ]; then
+	install -m 0644 /dev/null /etc/systemd/system/paas-cassandra.service
+fi
+put /etc/systemd/system/paas-cassandra.service
+systemctl daemon-reload
+systemctl enable --quiet paas-cassandra
+if [ "$changed" = true ] || ! systemctl is-active --quiet paas-cassandra; then
+	systemctl restart paas-cassandra
+fi

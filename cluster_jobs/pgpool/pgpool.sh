@@ -1,0 +1,68 @@
+# pgpool: the connection pool that the room's services use. It stands behind haproxy, which knows
+# the primary: set up directly on the servers, pgpool either never follows a failover or stays "all
+# down" after a cut. So its backends never change, and it decides nothing.
+config=/etc/pgpool2/pgpool.conf
+entry={{ entry }}
+password={{ ks_password }}
+monitor_password={{ ks_monitor_password }}
+
+install_packages{% for package in packages %} {{ package }}{% endfor %}
+need_file "$config"
+changed=false
+put() {
+	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	put_in_place "$1" "$1.new"
+}
+# line NAME VALUE
+line() {
+	printf "%s = '%s'\n" "$1" "$2"
+}
+{
+	line listen_addresses '*'
+	printf 'port = 9999\n'
+	line backend_clustering_mode streaming_replication
+	line backend_hostname0 "$entry"
+	printf 'backend_port0 = 5000\nbackend_weight0 = 1\n'
+	line backend_flag0 'ALWAYS_PRIMARY|DISALLOW_TO_FAILOVER'
+	line backend_hostname1 "$entry"
+	printf 'backend_port1 = 5001\nbackend_weight1 = 0\n'
+	line backend_flag1 DISALLOW_TO_FAILOVER
+	printf '%s\n' 'load_balance_mode = off' 'connection_cache = off' \
+		'failover_on_backend_error = off' 'failover_on_backend_shutdown = off' \
+		'num_init_children = 64' 'max_pool = 1' 'health_check_period = 0' 'enable_pool_hba = on'
+	line pool_passwd pool_passwd
+	line sr_check_user pgpool
+	printf 'sr_check_period = 0\n'
+	line pid_file_name /var/run/postgresql/pgpool.pid
+	line logdir /tmp
+	printf 'pcp_listen_addresses = %s\n' "'127.0.0.1'"
+} >"$config.new"
+put "$config"
+printf '%s\n' 'local all all scram-sha-256' 'host all all 0.0.0.0/0 scram-sha-256' \
+	'host all all ::/0 scram-sha-256' >/etc/pgpool2/pool_hba.conf.new
+put /etc/pgpool2/pool_hba.conf
+(
+	umask 077
+	printf 'ks:TEXT%s\npgpool:TEXT%s\n' "$password" "$monitor_password" >/etc/pgpool2/pool_passwd.new
+)
+if ! [ -e /etc/pgpool2/pool_passwd ]; then install -m 0640 -g postgres /dev/null /etc/pgpool2/pool_passwd; fi
+put /etc/pgpool2/pool_passwd
+chmod 0640 /etc/pgpool2/pool_passwd /etc/pgpool2/pgpool.conf
+chown root:postgres /etc/pgpool2/pool_passwd /etc/pgpool2/pgpool.conf
+
+# -D: what it believed of its backends before a restart is forgotten.
+install -d /etc/systemd/system/pgpool2.service.d
+cat >/etc/systemd/system/pgpool2.service.d/paas.conf.new <<-'END'
+	[Service]
+	ExecStart=
+	ExecStart=/usr/sbin/pgpool -n -D
+	Restart=always
+	RestartSec=2
+END
+if ! [ -e /etc/systemd/system/pgpool2.service.d/paas.conf ]; then
+	install -m 0644 /dev/null /etc/systemd/system/pgpool2.service.d/paas.conf
+fi
+put /etc/systemd/system/pgpool2.service.d/paas.conf
+systemctl daemon-reload
+systemctl enable --quiet pgpool2
+if [ "$changed" = true ] || ! systemctl is-active --quiet pgpool2; then systemctl restart pgpool2; fi

@@ -1,0 +1,54 @@
+# ZooKeeper, from Debian's library and a unit of our own: Debian's zookeeperd is a SysV script that
+# wants a graphical Java. Three in a room, or one in each of three rooms, bear the loss of one.
+config=/etc/zookeeper/paas
+own_id={{ own_id }}
+
+install_packages{% for package in packages %} {{ package }}{% endfor %}
+if ! getent passwd zookeeper >/dev/null; then
+	useradd --system --home-dir /var/lib/zookeeper --shell /usr/sbin/nologin zookeeper
+fi
+install -d -o zookeeper -g zookeeper -m 0755 /var/lib/zookeeper
+install -d -m 0755 "$config"
+
+# The largest session must bear Patroni's ttl; ticks of half a second notice a dead leader in three.
+{
+	printf '%s\n' tickTime=500 initLimit=20 syncLimit=6 maxSessionTimeout=60000 \
+		dataDir=/var/lib/zookeeper clientPort=2181 admin.enableServer=false \
+		4lw.commands.whitelist=ruok,srvr,mntr,stat,isro \
+		autopurge.snapRetainCount=3 autopurge.purgeInterval=24
+{% for member in members %}	printf 'server.%s=%s:2888:3888\n' {{ member.id }} {{ member.address }}
+{% endfor %}} >"$config/zoo.cfg.new"
+changed=false
+put() {
+	if ! [ -e "$1" ]; then install -m 0644 /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	put_in_place "$1" "$1.new"
+}
+put "$config/zoo.cfg"
+printf '%s\n' "$own_id" >"$config/myid.new"
+put "$config/myid"
+ln -sfn "$config/myid" /var/lib/zookeeper/myid
+
+cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
+	[Unit]
+	Description=ZooKeeper
+	After=network-online.target
+	Wants=network-online.target
+
+	[Service]
+	User=zookeeper
+	ExecStart=/usr/bin/java -Xms64m -Xmx128m -XX:+UseSerialGC -cp /etc/zookeeper/paas:/usr/share/java/* org.apache.zookeeper.server.quorum.QuorumPeerMain /etc/zookeeper/paas/zoo.cfg
+	SuccessExitStatus=143
+	Restart=always
+	RestartSec=2
+	LimitNOFILE=65536
+
+	[Install]
+	WantedBy=multi-user.target
+END
+put /etc/systemd/system/paas-zookeeper.service
+systemctl daemon-reload
+systemctl enable --quiet paas-zookeeper
+if [ "$changed" = true ] || ! systemctl is-active --quiet paas-zookeeper; then
+	systemctl restart paas-zookeeper
+fi

@@ -1,0 +1,529 @@
+#!/bin/sh
+# What every script begins with. Runs as root under the on-host supervisor; standard input is
+# closed, and both outputs go to the step's log.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+PAAS_USER=paas
+PAAS_HOME=/home/paas
+OWN_ADDRESS=10.8.3.11
+RELEASE=$PAAS_HOME/paas-release.git
+PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
+as_user() {
+	pipe_as_user "$@" </dev/null
+}
+
+# paas COMPONENT ACTION: the release's own command.
+paas() {
+	as_user "$RELEASE/bin/paas" "$@"
+}
+
+# put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
+# content leaves FILE untouched.
+put_in_place() {
+	if cmp -s "$1" "$2"; then
+		rm -f "$2"
+		return 0
+	fi
+	chmod --reference="$1" "$2"
+	chown --reference="$1" "$2"
+	mv "$2" "$1"
+	log "changed ${1#"$PAAS_HOME"/}"
+}
+
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
+# edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
+# KEY is a path such as database.host. Comments, order and everything else stay as they are.
+# STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
+edit_setting() (
+	need_file "$1"
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
+	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
+	new=$1.new
+	rm -f "$new"
+	status=0
+	# The value goes in by a pipe: arguments and environments can be read in /proc.
+	printf '%s\n' "$3" | SETTING_KEY=$2 SETTING_STYLE=$4 awk '
+		function scalar(value) {
+			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
+				return value
+			gsub(quote, quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
+			count = split(ENVIRON["SETTING_KEY"], want, ".")
+			depth = 0
+			done = 0
+			sure = 0
+		}
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
+		{
+			match($0, /^ */)
+			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
+			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
+			rest = substr($0, indent + 1)
+			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
+			key = substr(rest, 1, RLENGTH)
+			sub(/: ?$/, "", key)
+			name[depth] = key
+			found = depth == count
+			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
+			if (!found) { print; next }
+			old = substr(rest, length(key) + 2)
+			sub(/^ */, "", old)
+			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
+			if (comment == " ") comment = ""
+			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(setting), comment
+			done = 1
+		}
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# set_setting FILE KEY VALUE: an address, number or URL.
+set_setting() {
+	edit_setting "$1" "$2" "$3" plain
+}
+
+# set_text FILE KEY VALUE: a text, also one that looks like a number.
+set_text() {
+	edit_setting "$1" "$2" "$3" text
+}
+
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
+set_assignment() (
+	need_file "$1"
+	refuse_control "$@"
+	umask 077
+	new=$1.new
+	rm -f "$new"
+	status=0
+	printf '%s\n' "$3" | SETTING_KEY=$2 awk '
+		function word(value) {
+			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
+			gsub(quote, quote "\\" quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
+			print start word(setting) rest
+			next
+		}
+		{ print }
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# protect FILE: a file that holds a password is the login user's alone.
+protect() {
+	need_file "$1"
+	chmod 0600 "$1"
+	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
+}
+
+# A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
+# A service may listen on the host's own address, on the loopback address, or on all.
+tcp_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		if timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$1" 2>/dev/null; then
+			return 0
+		fi
+	done
+	log "nothing answers on port $1"
+	return 1
+}
+
+# http_answers PORT PATH: GET gets a 2xx status.
+http_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		said=$(timeout 10 bash -c '
+			exec 3<>"/dev/tcp/$1/$2" || exit
+			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
+			cat <&3
+		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		if [ -n "$said" ]; then break; fi
+	done
+	case $said in
+	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'') log "nothing answers http on port $1" ;;
+	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
+	esac
+	return 1
+}
+
+# service_healthy COMPONENT: the release says so.
+service_healthy() {
+	if said=$(paas "$1" status 2>&1); then return 0; fi
+	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
+	return 1
+}
+
+unit_active() {
+	if systemctl is-active --quiet "$1"; then return 0; fi
+	log "the unit $1 is $(systemctl is-active "$1" || :)"
+	return 1
+}
+
+command_succeeds() {
+	if timeout 30 sh -c "$1" >/dev/null 2>&1; then return 0; fi
+	log "the check failed: $1"
+	return 1
+}
+
+# Looks once whether everything answers; prints the first thing that doesn't.
+check_health() {
+	:
+	unit_active haproxy || return 1
+	tcp_answers 7777 || return 1
+	tcp_answers 5000 || return 1
+}
+
+# What the service itself says of its trouble.
+show_logs() {
+	:
+	show_log /var/log/haproxy.log
+	journalctl -q --no-pager -n 30 -u haproxy 2>/dev/null || :
+}
+
+show_log() {
+	file=$1
+	case $file in
+	/*) ;;
+	*) file=$PAAS_HOME/$file ;;
+	esac
+	if [ -s "$file" ]; then
+		log "--- the end of $file"
+		tail -n 30 "$file"
+	fi
+}
+
+# Waits until check_health is content. There is no event to wait for when a port opens, so it
+# looks again, less and less often.
+wait_healthy() {
+	limit=90
+	begin=$(date +%s)
+	pause=0.2
+	until said=$(check_health); do
+		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+			show_logs
+			fail "not healthy after $limit s: $said"
+		fi
+		sleep "$pause"
+		pause=1
+	done
+	log healthy
+}
+
+# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
+
+# apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
+# upgrade, for example), but not for the lock of the package lists.
+apt() {
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
+}
+
+update_lists() {
+	tries=0
+	until said=$(apt update 2>&1); do
+		case $said in
+		*'Could not get lock'*) ;;
+		*)
+			printf '%s\n' "$said" | tail -n 5
+			fail 'the package lists could not be updated; is the package mirror reachable?'
+			;;
+		esac
+		tries=$((tries + 1))
+		if [ "$tries" -ge 300 ]; then fail 'another program holds the package lists for ten minutes'; fi
+		if [ "$tries" -eq 1 ]; then log 'waiting for the lock of the package lists'; fi
+		sleep 2
+	done
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Names the wanted packages that are not installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# The lists are good when they're there and were fetched within a day; their own times are the
+# mirror's, the folder's is ours.
+lists_are_fresh() {
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
+		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
+}
+
+install_packages() {
+	if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
+		log 'finishing an interrupted installation'
+		apt -f install
+		dpkg --configure -a
+	fi
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then
+		log 'packages: all there'
+		return 0
+	fi
+	# shellcheck disable=SC2086 # one word for each package; Debian's names hold nothing else
+	set -- $missing
+	log "packages: installing $*"
+	if ! lists_are_fresh; then update_lists; fi
+	# Lists that are newer on the mirror make a package's file vanish: then once more with new ones.
+	if ! apt --no-install-recommends install "$@"; then
+		log 'trying again with new package lists'
+		update_lists
+		apt --no-install-recommends install "$@" || fail "could not install: $*"
+	fi
+}
+
+# haproxy: a room's entry (API, websocket, downloads, the zones' front) and its way to the database,
+# which follows the primary by asking Patroni itself. keepalived moves an address between the room's
+# proxies, where the file names one.
+config=/etc/haproxy/haproxy.cfg
+state=/var/lib/paas-global-ks
+own_room=global3a
+first_room=global1a
+every_room_serves=true
+io_port=8000
+vip=''
+
+install_packages haproxy
+need_file "$config"
+install -d -m 0755 "$state"
+
+# Which room serves is changed by operations only; a deploy keeps what it finds.
+if ! [ -s "$state/master-room" ]; then
+	printf '%s\n' "$first_room" >"$state/master-room.new"
+	mv "$state/master-room.new" "$state/master-room"
+fi
+
+# web NAME ROOM ADDRESS: a machine with the services, for use by ks-entry.
+web() {
+	printf '%s %s %s\n' "$@"
+}
+# database NAME ADDRESS PORT REST
+database() {
+	printf '%s %s %s %s\n' "$@"
+}
+{
+	:
+	web global1a-webservice0 global1a 10.8.1.12
+	web global2a-webservice0 global2a 10.8.2.12
+	web global3a-webservice0 global3a 10.8.3.12
+} >"$state/webs.new"
+mv "$state/webs.new" "$state/webs"
+{
+	:
+	database global1a-pgserver0 10.8.1.11 5432 8008
+	database global2a-pgserver0 10.8.2.11 5432 8008
+	database global3a-pgserver0 10.8.3.11 5432 8008
+} >"$state/databases.new"
+mv "$state/databases.new" "$state/databases"
+{
+	:
+} >"$state/recovery.new"
+mv "$state/recovery.new" "$state/recovery"
+{
+	printf 'own_room=%s\nevery_room_serves=%s\nio_port=%s\n' "$own_room" "$every_room_serves" "$io_port"
+} >"$state/entry.new"
+mv "$state/entry.new" "$state/entry"
+{
+	:
+	printf '%s %s\n' 7800 alpha
+	printf '%s %s\n' 7801 beta
+	printf '%s %s\n' 7802 gamma
+} >"$state/zones.new"
+mv "$state/zones.new" "$state/zones"
+
+cat >/usr/local/sbin/ks-entry.new <<-'END'
+	#!/bin/sh
+	# ks-entry [ROOM]: writes haproxy's configuration, with ROOM as the one that serves, and has
+	# haproxy take it over without dropping a connection. Written by paas-cluster-build.
+	set -eu
+	state=/var/lib/paas-global-ks
+	config=/etc/haproxy/haproxy.cfg
+	. "$state/entry"
+	if [ $# -eq 1 ]; then
+		grep -q " $1 " "$state/webs" || {
+			echo "error: no machine of a room $1 is known here"
+			exit 1
+		}
+		printf '%s\n' "$1" >"$state/master-room.new"
+		mv "$state/master-room.new" "$state/master-room"
+	fi
+	master=$(cat "$state/master-room")
+
+	# front NAME PORT: where every room serves, its own machines come first; else the serving room's.
+	front() {
+		printf 'listen %s\n\tbind :%s\n\toption httpchk GET /alive\n' "$1" "$2"
+		printf '\tdefault-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions\n'
+		while read -r name room address; do
+			if [ "$every_room_serves" = true ]; then
+				backup=' backup'
+				if [ "$room" = "$own_room" ]; then backup=; fi
+			elif [ "$room" = "$master" ]; then
+				backup=
+			else
+				continue
+			fi
+			printf '\tserver %s %s:%s check%s\n' "$name" "$address" "$3" "$backup"
+		done <"$state/webs"
+	}
+	# sql NAME PORT CHECK FILE: the servers for which Patroni answers CHECK with 200.
+	sql() {
+		if ! [ -s "$4" ]; then return 0; fi
+		printf 'listen %s\n\tbind :%s\n\toption httpchk OPTIONS %s\n\thttp-check expect status 200\n' "$1" "$2" "$3"
+		printf '\tdefault-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions\n'
+		while read -r name address port rest; do
+			printf '\tserver %s %s:%s check port %s\n' "$name" "$address" "$port" "$rest"
+		done <"$4"
+	}
+	{
+		printf '%s\n' global '	log /dev/log local0' '	user haproxy' '	group haproxy' \
+			'	stats socket /run/haproxy/admin.sock mode 660 level admin' '	maxconn 8192' \
+			defaults '	mode tcp' '	log global' '	option dontlognull' \
+			'	timeout connect 3s' '	timeout client 30m' '	timeout server 30m' '	timeout check 2s'
+		front api-front 7777 7777
+		front ws-front 8565 8565
+		front io-front "$io_port" "$io_port"
+		while read -r port zone; do front "$zone-fg-front" "$port" 7785; done <"$state/zones"
+		sql pg-primary 5000 /primary "$state/databases"
+		sql pg-read 5001 /read-only "$state/databases"
+		sql recovery-primary 5002 /primary "$state/recovery"
+	} >"$config.new"
+	haproxy -q -c -f "$config.new"
+	if ! cmp -s "$config" "$config.new"; then
+		mv "$config.new" "$config"
+		systemctl reload-or-restart haproxy
+	fi
+	rm -f "$config.new"
+END
+chmod 0755 /usr/local/sbin/ks-entry.new
+mv /usr/local/sbin/ks-entry.new /usr/local/sbin/ks-entry
+systemctl enable --quiet haproxy
+ks-entry
+if ! systemctl is-active --quiet haproxy; then systemctl restart haproxy; fi
+
+# Only haproxy's own trouble moves the address; what it leads to is haproxy's business.
+if [ -n "$vip" ]; then
+	install_packages keepalived
+	device=$(ip -o route get "$vip" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+	id=53
+	priority=150
+	{
+		printf 'global_defs {\n\tenable_script_security\n\tscript_user root\n}\n'
+		printf 'vrrp_script haproxy {\n\tscript "/usr/bin/systemctl is-active --quiet haproxy"\n\tinterval 2\n\tweight -50\n}\n'
+		printf 'vrrp_instance ks {\n\tstate BACKUP\n\tinterface %s\n\tvirtual_router_id %s\n\tpriority %s\n\tadvert_int 1\n' "$device" "$id" "$priority"
+		printf '\tvirtual_ipaddress {\n\t\t%s\n\t}\n\ttrack_script {\n\t\thaproxy\n\t}\n}\n' "$vip"
+	} >/etc/keepalived/keepalived.conf.new
+	if ! [ -e /etc/keepalived/keepalived.conf ]; then install -m 0644 /dev/null /etc/keepalived/keepalived.conf; fi
+	put_in_place /etc/keepalived/keepalived.conf /etc/keepalived/keepalived.conf.new
+	systemctl enable --quiet keepalived
+	systemctl reload-or-restart keepalived
+fi
+
+wait_healthy

@@ -1,0 +1,639 @@
+#!/bin/sh
+# What every script begins with. Runs as root under the on-host supervisor; standard input is
+# closed, and both outputs go to the step's log.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+PAAS_USER=paas
+PAAS_HOME=/home/paas
+OWN_ADDRESS=10.8.5.12
+RELEASE=$PAAS_HOME/paas-release.git
+PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
+as_user() {
+	pipe_as_user "$@" </dev/null
+}
+
+# paas COMPONENT ACTION: the release's own command.
+paas() {
+	as_user "$RELEASE/bin/paas" "$@"
+}
+
+# put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
+# content leaves FILE untouched.
+put_in_place() {
+	if cmp -s "$1" "$2"; then
+		rm -f "$2"
+		return 0
+	fi
+	chmod --reference="$1" "$2"
+	chown --reference="$1" "$2"
+	mv "$2" "$1"
+	log "changed ${1#"$PAAS_HOME"/}"
+}
+
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
+# edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
+# KEY is a path such as database.host. Comments, order and everything else stay as they are.
+# STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
+edit_setting() (
+	need_file "$1"
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
+	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
+	new=$1.new
+	rm -f "$new"
+	status=0
+	# The value goes in by a pipe: arguments and environments can be read in /proc.
+	printf '%s\n' "$3" | SETTING_KEY=$2 SETTING_STYLE=$4 awk '
+		function scalar(value) {
+			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
+				return value
+			gsub(quote, quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
+			count = split(ENVIRON["SETTING_KEY"], want, ".")
+			depth = 0
+			done = 0
+			sure = 0
+		}
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
+		{
+			match($0, /^ */)
+			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
+			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
+			rest = substr($0, indent + 1)
+			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
+			key = substr(rest, 1, RLENGTH)
+			sub(/: ?$/, "", key)
+			name[depth] = key
+			found = depth == count
+			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
+			if (!found) { print; next }
+			old = substr(rest, length(key) + 2)
+			sub(/^ */, "", old)
+			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
+			if (comment == " ") comment = ""
+			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(setting), comment
+			done = 1
+		}
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# set_setting FILE KEY VALUE: an address, number or URL.
+set_setting() {
+	edit_setting "$1" "$2" "$3" plain
+}
+
+# set_text FILE KEY VALUE: a text, also one that looks like a number.
+set_text() {
+	edit_setting "$1" "$2" "$3" text
+}
+
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
+set_assignment() (
+	need_file "$1"
+	refuse_control "$@"
+	umask 077
+	new=$1.new
+	rm -f "$new"
+	status=0
+	printf '%s\n' "$3" | SETTING_KEY=$2 awk '
+		function word(value) {
+			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
+			gsub(quote, quote "\\" quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
+			print start word(setting) rest
+			next
+		}
+		{ print }
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# protect FILE: a file that holds a password is the login user's alone.
+protect() {
+	need_file "$1"
+	chmod 0600 "$1"
+	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
+}
+
+# A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
+# A service may listen on the host's own address, on the loopback address, or on all.
+tcp_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		if timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$1" 2>/dev/null; then
+			return 0
+		fi
+	done
+	log "nothing answers on port $1"
+	return 1
+}
+
+# http_answers PORT PATH: GET gets a 2xx status.
+http_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		said=$(timeout 10 bash -c '
+			exec 3<>"/dev/tcp/$1/$2" || exit
+			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
+			cat <&3
+		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		if [ -n "$said" ]; then break; fi
+	done
+	case $said in
+	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'') log "nothing answers http on port $1" ;;
+	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
+	esac
+	return 1
+}
+
+# service_healthy COMPONENT: the release says so.
+service_healthy() {
+	if said=$(paas "$1" status 2>&1); then return 0; fi
+	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
+	return 1
+}
+
+unit_active() {
+	if systemctl is-active --quiet "$1"; then return 0; fi
+	log "the unit $1 is $(systemctl is-active "$1" || :)"
+	return 1
+}
+
+command_succeeds() {
+	if timeout 30 sh -c "$1" >/dev/null 2>&1; then return 0; fi
+	log "the check failed: $1"
+	return 1
+}
+
+# Looks once whether everything answers; prints the first thing that doesn't.
+check_health() {
+	:
+	unit_active pg-global || return 1
+	http_answers 8008 /health || return 1
+}
+
+# What the service itself says of its trouble.
+show_logs() {
+	:
+	journalctl -q --no-pager -n 30 -u pg-global 2>/dev/null || :
+}
+
+show_log() {
+	file=$1
+	case $file in
+	/*) ;;
+	*) file=$PAAS_HOME/$file ;;
+	esac
+	if [ -s "$file" ]; then
+		log "--- the end of $file"
+		tail -n 30 "$file"
+	fi
+}
+
+# Waits until check_health is content. There is no event to wait for when a port opens, so it
+# looks again, less and less often.
+wait_healthy() {
+	limit=180
+	begin=$(date +%s)
+	pause=0.2
+	until said=$(check_health); do
+		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+			show_logs
+			fail "not healthy after $limit s: $said"
+		fi
+		sleep "$pause"
+		pause=1
+	done
+	log healthy
+}
+
+# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
+
+# apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
+# upgrade, for example), but not for the lock of the package lists.
+apt() {
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
+}
+
+update_lists() {
+	tries=0
+	until said=$(apt update 2>&1); do
+		case $said in
+		*'Could not get lock'*) ;;
+		*)
+			printf '%s\n' "$said" | tail -n 5
+			fail 'the package lists could not be updated; is the package mirror reachable?'
+			;;
+		esac
+		tries=$((tries + 1))
+		if [ "$tries" -ge 300 ]; then fail 'another program holds the package lists for ten minutes'; fi
+		if [ "$tries" -eq 1 ]; then log 'waiting for the lock of the package lists'; fi
+		sleep 2
+	done
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Names the wanted packages that are not installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# The lists are good when they're there and were fetched within a day; their own times are the
+# mirror's, the folder's is ours.
+lists_are_fresh() {
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
+		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
+}
+
+install_packages() {
+	if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
+		log 'finishing an interrupted installation'
+		apt -f install
+		dpkg --configure -a
+	fi
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then
+		log 'packages: all there'
+		return 0
+	fi
+	# shellcheck disable=SC2086 # one word for each package; Debian's names hold nothing else
+	set -- $missing
+	log "packages: installing $*"
+	if ! lists_are_fresh; then update_lists; fi
+	# Lists that are newer on the mirror make a package's file vanish: then once more with new ones.
+	if ! apt --no-install-recommends install "$@"; then
+		log 'trying again with new package lists'
+		update_lists
+		apt --no-install-recommends install "$@" || fail "could not install: $*"
+	fi
+}
+
+# PostgreSQL under Patroni, which starts it, replicates it and elects the primary by ZooKeeper. Where
+# a person switches between two rooms, a guard looks at the other room before it may start.
+database=global
+port=5432
+rest=8008
+settings='{"scope":"global","name":"global2a-pgserver1","namespace":"/service/","restapi":{"listen":"0.0.0.0:8008","connect_address":"10.8.5.12:8008","authentication":{"username":"paas","password":"@rest"}},"zookeeper":{"hosts":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"]},"bootstrap":{"dcs":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"slots":{"global1a":{"type":"physical"}},"synchronous_mode":true,"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}},"initdb":[{"encoding":"UTF8"},{"locale":"C.UTF-8"},"data-checksums"]},"postgresql":{"listen":"0.0.0.0:5432","connect_address":"10.8.5.12:5432","data_dir":"/var/lib/postgresql/paas-global/data","bin_dir":"@bin","pgpass":"/var/lib/postgresql/.pgpass-global","pg_hba":["local all postgres peer","local all all scram-sha-256","host replication replicator 127.0.0.1/32 scram-sha-256","host all all 127.0.0.1/32 scram-sha-256","host replication replicator ::1/128 scram-sha-256","host all all ::1/128 scram-sha-256","host replication replicator 10.8.4.11/32 scram-sha-256","host all all 10.8.4.11/32 scram-sha-256","host replication replicator 10.8.4.12/32 scram-sha-256","host all all 10.8.4.12/32 scram-sha-256","host replication replicator 10.8.4.13/32 scram-sha-256","host all all 10.8.4.13/32 scram-sha-256","host replication replicator 10.8.5.11/32 scram-sha-256","host all all 10.8.5.11/32 scram-sha-256","host replication replicator 10.8.5.12/32 scram-sha-256","host all all 10.8.5.12/32 scram-sha-256","host replication replicator 10.8.5.13/32 scram-sha-256","host all all 10.8.5.13/32 scram-sha-256"],"basebackup":{"checkpoint":"fast"},"remove_data_directory_on_rewind_failure":true,"remove_data_directory_on_diverged_timelines":true,"authentication":{"superuser":{"username":"postgres","password":"@superuser"},"replication":{"username":"replicator","password":"@replication"}},"parameters":{"unix_socket_directories":"/var/run/postgresql","shared_buffers":"128MB"}},"watchdog":{"mode":"off"}}'
+guard='{"scope":"global","data_dir":"/var/lib/postgresql/paas-global/data","zookeeper":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"],"peers":["10.8.5.11:8008"],"others":["10.8.4.11:8008","10.8.4.12:8008"],"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"bootstrap":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"slots":{"global1a":{"type":"physical"}},"synchronous_mode":true,"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}}}'
+guard_program='#!/usr/bin/python3
+"""room-guard DATABASE: decides whether this room'\''s PostgreSQL may start as it last was.
+
+Runs before Patroni, in schemes in which a person switches between two rooms. A room that comes back
+alone knows nothing of a switch: its own ZooKeeper would let it write again beside the room that took
+over, on the same timeline number, and no rewind would ever see it. So it asks the other room first,
+and where that can'\''t be asked, it doesn'\''t start; a person may overrule that.
+Written by paas-cluster-build; exit status 0 lets Patroni start.
+"""
+import json
+import logging
+import os
+import sys
+import urllib.error
+import urllib.request
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
+
+logging.disable(logging.CRITICAL)
+database = sys.argv[1]
+with open(f"/etc/patroni/{database}.guard") as file:
+    facts = json.load(file)
+override = f"/etc/patroni/{database}.may-start-alone"
+
+
+def get(host, path):
+    """Returns (status, body), or None where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{host}{path}", timeout=3) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
+    except OSError:
+        return None
+
+
+def says(host, path):
+    answer = get(host, path)
+    return answer is not None and answer[0] == 200
+
+
+def go(why):
+    print(f"room-guard: {why}")
+    sys.exit(0)
+
+
+def stay(why):
+    print(f"room-guard: not started: {why}", file=sys.stderr)
+    sys.exit(1)
+
+
+if any(says(host, path) for host in facts["peers"] for path in ("/primary", "/standby-leader")):
+    go("a server of this room leads already")
+
+client = KazooClient(hosts=",".join(facts["zookeeper"]), timeout=10)
+try:
+    client.start(timeout=15)
+except Exception as error:
+    stay(f"this room'\''s ZooKeeper doesn'\''t answer ({type(error).__name__})")
+path = f"/service/{facts['\''scope'\'']}/config"
+try:
+    own = json.loads(client.get(path)[0])
+except NoNodeError:
+    own = None
+
+answers = [get(host, "/config") for host in facts["others"]]
+configs = [json.loads(answer[1]) for answer in answers if answer and answer[0] == 200]
+# Promoted, or just being promoted: its configuration says so first.
+other_leads = any(says(host, "/primary") for host in facts["others"]) or any(
+    not config.get("standby_cluster") for config in configs
+)
+has_data = os.path.exists(os.path.join(facts["data_dir"], "PG_VERSION"))
+
+if not has_data:
+    if own is None or own.get("standby_cluster") or not other_leads:
+        go("there is no data here yet")
+if own is not None and own.get("standby_cluster"):
+    go("this room follows the other one")
+if other_leads:
+    follower = dict(own or facts["bootstrap"])
+    follower["standby_cluster"] = facts["standby_cluster"]
+    text = json.dumps(follower, separators=(",", ":")).encode()
+    if own is None:
+        client.create(path, text, makepath=True)
+    else:
+        client.set(path, text)
+    go("the other room leads: this one follows it from now on")
+if configs:
+    go("the other room follows this one")
+if os.path.exists(override):
+    os.unlink(override)
+    go("the other room can'\''t be asked, but a person said that this one may start alone")
+stay(
+    "the other room can'\''t be asked, and it may have taken over; if it'\''s dark, a person decides with "
+    f"paas-cluster-build ks recover-pg --db {database} --primary NODE"
+)'
+link_port=5010
+first_room=global1a
+superuser_password=a-ks_superuser_password
+replication_password=a-ks_replication_password
+rest_password=a-ks_rest_password
+password=a-ks_password
+monitor_password=a-ks_monitor_password
+unit=pg-$database
+config=/etc/patroni/$database.yml
+
+# Debian would make a cluster of its own beside ours.
+install_packages postgresql-common
+install -d /etc/postgresql-common/createcluster.d
+printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/paas.conf
+install_packages postgresql patroni python3-kazoo haproxy
+bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+
+changed=false
+# put FILE MODE: FILE.new becomes FILE; what postgres must read belongs to its group.
+put() {
+	if ! [ -e "$1" ]; then install -m "$2" -g postgres /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	put_in_place "$1" "$1.new"
+}
+
+install -d -m 0755 /etc/patroni /usr/local/lib/paas-global-ks
+# The passwords go in by a pipe, and into a file that only root and postgres can read.
+(
+	umask 077
+	printf '%s\n' "$superuser_password" "$replication_password" "$rest_password" "$settings" |
+		python3 -c '
+import json, sys
+lines = sys.stdin.read().split("\n", 3)
+known = {"@superuser": lines[0], "@replication": lines[1], "@rest": lines[2], "@bin": sys.argv[1]}
+def fill(node):
+    if isinstance(node, dict):
+        return {key: fill(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [fill(value) for value in node]
+    return known.get(node, node) if isinstance(node, str) else node
+json.dump(fill(json.loads(lines[3])), sys.stdout, indent=1)
+print()
+' "$bin" >"$config.new"
+)
+put "$config" 0640
+install -d -o postgres -g postgres -m 0700 "/var/lib/postgresql/paas-$database"
+
+guard_line=
+if [ -n "$guard" ]; then
+	printf '%s\n' "$guard" >"/etc/patroni/$database.guard.new"
+	put "/etc/patroni/$database.guard" 0640
+	printf '%s\n' "$guard_program" >/usr/local/lib/paas-global-ks/room-guard.new
+	put /usr/local/lib/paas-global-ks/room-guard 0755
+	guard_line="ExecStartPre=+/usr/local/lib/paas-global-ks/room-guard $database"
+
+	# The way to the other room's primary, whichever of its servers that is.
+	{
+		printf '%s\n' global '	maxconn 64' defaults '	mode tcp' '	timeout connect 3s' \
+			'	timeout client 30m' '	timeout server 30m' '	timeout check 2s' \
+			'listen other-room' "	bind 127.0.0.1:$link_port" '	option httpchk OPTIONS /primary' \
+			'	http-check expect status 200' \
+			'	default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions'
+		printf '	server %s %s:%s check port %s\n' global1a-pgserver0 10.8.4.11 "$port" "$rest"
+		printf '	server %s %s:%s check port %s\n' global1a-pgserver1 10.8.4.12 "$port" "$rest"
+	} >"/etc/patroni/$database.link.cfg.new"
+	put "/etc/patroni/$database.link.cfg" 0644
+	{
+		printf '%s\n' '[Unit]' "Description=the way to the other room's $database database" \
+			After=network-online.target '[Service]' DynamicUser=yes \
+			"ExecStart=/usr/sbin/haproxy -W -db -f /etc/patroni/$database.link.cfg" \
+			Restart=always RestartSec=1 '[Install]' WantedBy=multi-user.target
+	} >"/etc/systemd/system/pg-link-$database.service.new"
+	put "/etc/systemd/system/pg-link-$database.service" 0644
+fi
+# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
+{
+	printf '%s\n' '[Unit]' "Description=PostgreSQL under Patroni: $database" \
+		'After=network-online.target paas-zookeeper.service' Wants=network-online.target \
+		StartLimitIntervalSec=0 '[Service]' User=postgres Group=postgres
+	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line"; fi
+	printf '%s\n' "ExecStart=/usr/bin/patroni $config" \
+		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 \
+		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
+} >"/etc/systemd/system/$unit.service.new"
+put "/etc/systemd/system/$unit.service" 0644
+systemctl daemon-reload
+if [ -n "$guard" ]; then
+	systemctl enable --quiet "pg-link-$database"
+	if [ "$changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
+		systemctl restart "pg-link-$database"
+	fi
+fi
+systemctl enable --quiet "$unit"
+if [ "$changed" = true ] || ! systemctl is-active --quiet "$unit"; then
+	# The guard may say no: then systemd tries again, and the wait below tells what it said.
+	systemctl restart "$unit" || systemctl start --no-block "$unit"
+fi
+keep_secret ks_superuser_password "$superuser_password"
+keep_secret ks_replication_password "$replication_password"
+keep_secret ks_rest_password "$rest_password"
+keep_secret ks_password "$password"
+keep_secret ks_monitor_password "$monitor_password"
+
+# A standby copies the whole database first, and can't before there is a primary.
+begin=$(date +%s)
+until http_answers "$rest" /health >/dev/null; do
+	if [ $(($(date +%s) - begin)) -ge 600 ]; then
+		show_logs
+		fail "the $database database doesn't run after 600 s"
+	fi
+	sleep 1
+done
+
+# sql DATABASE: runs what it reads as the administrator. Nothing here waits for a standby: there may
+# be none yet.
+sql() {
+	(
+		KS_PASSWORD=$password
+		KS_MONITOR=$monitor_password
+		PGOPTIONS='-c synchronous_commit=local'
+		export KS_PASSWORD KS_MONITOR PGOPTIONS
+		runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 -v name="$database" -v room="$first_room" \
+			-h /var/run/postgresql -p "$port" -U postgres -d "$1"
+	)
+}
+
+if http_answers "$rest" /primary >/dev/null; then
+	sql postgres <<-'END'
+		\set password `printf %s "$KS_PASSWORD"`
+		\set monitor `printf %s "$KS_MONITOR"`
+		set log_statement = 'none';
+		set log_min_duration_statement = -1;
+		set log_min_error_statement = 'panic';
+		select 'create role ks login' where not exists (select from pg_roles where rolname = 'ks') \gexec
+		select 'create role pgpool login' where not exists (select from pg_roles where rolname = 'pgpool') \gexec
+		alter role ks password :'password';
+		alter role pgpool password :'monitor';
+		grant pg_monitor to pgpool;
+		select format('create database %I owner ks', :'name') where not exists (
+			select from pg_database where datname = :'name') \gexec
+	END
+	# Which room serves, where only one does; the services make what else they need.
+	if [ "$database" = global ]; then
+		sql "$database" <<-'END'
+			set role ks;
+			set client_min_messages = warning;
+			create table if not exists ks_settings (name text primary key, value text not null);
+			insert into ks_settings values ('ks_master_zone', :'room') on conflict do nothing;
+		END
+	fi
+	log "the $database database is ready, and this is its primary"
+fi
+
+wait_healthy

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod event;
 pub mod job;
 pub mod journal;
+pub mod ks;
 pub mod lab;
 pub mod model;
 pub mod operation;

@@ -10,11 +10,15 @@ pub fn new_run() -> RunIdentity {
     // Without the kernel's random numbers the time alone has to do.
     let _ = getrandom::fill(&mut random);
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fresh = || {
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        format!("{now}-{random}")
+    };
+    // A directive has told its caller the id already.
+    let told = std::env::var("PAAS_RUN_ID").ok();
+    let is_id = |id: &String| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     RunIdentity {
-        id: format!(
-            "{}-{random}",
-            jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")
-        ),
+        id: told.filter(is_id).unwrap_or_else(fresh),
         operator: operator(),
         workstation: workstation(),
     }

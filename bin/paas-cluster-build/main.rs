@@ -25,8 +25,8 @@ use clap::{CommandFactory, Parser};
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::job::Action;
 
-use args::{Cli, Command};
-use commands::{build, exec, lab, look, plan, remove, runs};
+use args::{Cli, Command, ExplainWhat};
+use commands::{build, exec, ks, lab, look, plan, remove, runs};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -83,6 +83,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             command,
         } => exec::exec(common, &limit.limit, forks.forks, *root, command),
         Command::Lab { action } => lab::lab(common, action),
+        Command::Ks { action } => ks::ks(common, action),
+        Command::Zone { action } => ks::zone(common, action),
+        Command::Directive { directive, confirm } => {
+            ks::directive(common, directive, confirm.as_deref())
+        }
+        Command::Explain {
+            what: ExplainWhat::Scheme { name },
+        } => ks::explain(name.as_deref()),
         Command::Schema => look::schema(),
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -7,6 +7,7 @@ mod bootstrap;
 mod build;
 mod control;
 mod exec;
+mod ks;
 mod probe;
 mod remove;
 mod runs;
@@ -17,6 +18,7 @@ pub use bootstrap::{BOOTSTRAP, bootstrap};
 pub use build::build;
 pub use control::control;
 pub use exec::exec;
+pub use ks::{KsScript, KsTask};
 pub use probe::probe;
 pub use remove::{Removal, remove};
 pub use runs::runs;
@@ -49,7 +51,7 @@ pub struct Outline {
 
 impl Outline {
     /// Makes a stage without limits of its own.
-    fn unlimited(name: &str, tasks: Vec<Task>) -> Self {
+    pub(crate) fn unlimited(name: &str, tasks: Vec<Task>) -> Self {
         Outline {
             name: name.to_owned(),
             tasks,
@@ -112,6 +114,8 @@ pub enum Task {
         /// Whether root runs it, not the login user.
         as_root: bool,
     },
+    /// Does something for the global control plane.
+    Ks(KsTask),
 }
 
 impl Task {
@@ -124,7 +128,8 @@ impl Task {
             | Task::Job { host, .. }
             | Task::Remove { host, .. }
             | Task::Unbootstrap { host }
-            | Task::Exec { host, .. } => *host,
+            | Task::Exec { host, .. }
+            | Task::Ks(KsTask { host, .. }) => *host,
         }
     }
 }

@@ -10,6 +10,7 @@ mod diff;
 mod facts;
 mod holder;
 mod host_runs;
+mod ks;
 mod leftover;
 mod package;
 mod preflight;

@@ -12,11 +12,11 @@ use super::probe::HealthCheck;
 use super::reason::decide;
 use super::receipt::{RunIdentity, Stamp, sha256_hex};
 use super::step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};
-use super::{bootstrap, busy, probe};
+use super::{bootstrap, busy, ks, probe};
 use crate::cluster_file::Place;
 use crate::job::{Action, Catalog, Context, Job, JobError, SITE_PACKAGES, Secrets};
 use crate::model::{Cluster, Component, Host, Instance};
-use crate::operation::{BOOTSTRAP, Operation, Outline, Task};
+use crate::operation::{BOOTSTRAP, KsScript, Operation, Outline, Task};
 use crate::script::{Upload, Values, shell_word};
 use crate::secret::forms;
 
@@ -234,6 +234,19 @@ impl Planner<'_> {
                 script: bootstrap::render_removal(&self.home(self.host(*host)?))?,
                 values: Values::new(),
             }),
+            Task::Ks(task) => {
+                let (script, values) = ks::render(task)?;
+                Ok(Rendered {
+                    name: task.step(),
+                    action: task.script.name(),
+                    mode: match task.script {
+                        KsScript::Look => Mode::Query,
+                        _ => Mode::Supervised,
+                    },
+                    script,
+                    values,
+                })
+            }
             Task::Exec {
                 host,
                 command,
@@ -299,7 +312,9 @@ impl Planner<'_> {
             Some(HostState::Unknown { .. }) | None => None,
         };
         match task {
-            Task::Probe { .. } | Task::Runs { .. } | Task::Exec { .. } => asked(rendered.action),
+            Task::Probe { .. } | Task::Runs { .. } | Task::Exec { .. } | Task::Ks(_) => {
+                asked(rendered.action)
+            }
             Task::Remove { .. }
             | Task::Unbootstrap { .. }
             | Task::Job {

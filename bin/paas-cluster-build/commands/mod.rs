@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod exec;
+pub mod ks;
 pub mod lab;
 pub mod look;
 pub mod plan;

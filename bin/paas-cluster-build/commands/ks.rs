@@ -1,0 +1,458 @@
+//! Operations on the global control plane.
+
+use std::fs;
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use paas_cluster_build::cluster_file;
+use paas_cluster_build::engine::Limits;
+use paas_cluster_build::ks::{
+    self, Database, Db, Directive, HostView, KsFacts, KsPlan, Site, Switch, parse_directive,
+};
+use paas_cluster_build::model::{GlobalKs, Scheme};
+use paas_cluster_build::operation::Operation;
+use paas_cluster_build::report;
+use serde_json::json;
+
+use super::build::resume_line;
+use crate::args::{Common, KsAction, KsChange, ZoneAction};
+use crate::conductor::{Conductor, Survey, describe};
+use crate::confirm::{Harm, confirm};
+use crate::exit::{Exit, Failure};
+use crate::workspace::Workspace;
+
+/// `ks`: looks at the global control plane, or switches it.
+pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
+    let workspace = Workspace::load(common)?;
+    let global = global_ks(&workspace)?;
+    let limits = match action {
+        KsAction::Failover { change, .. }
+        | KsAction::Failback { change, .. }
+        | KsAction::RecoverPg { change, .. } => change.options.limits(),
+        _ => Limits::with_forks(50),
+    };
+    let conductor = Conductor::new(&workspace, common, limits)?;
+    let wished = wish(action, global)?;
+    let facts = look(&conductor, global)?;
+    let site = Site {
+        cluster: &workspace.cluster,
+        ks: global,
+        facts: &facts,
+        run: &conductor.run.id,
+    };
+    match action {
+        KsAction::Info { json } => {
+            show(*json, &info_json(&site), || report::ks_info(&site));
+            Ok(well(site.serving_room().is_some()))
+        }
+        KsAction::CheckPg { db, json } => {
+            let database = database(&site, (*db).into())?;
+            show(*json, &json!(database), || {
+                report::check_pg(&site, &database)
+            });
+            let is_well = database.primary().is_some() && database.strays().is_empty();
+            Ok(well(is_well))
+        }
+        KsAction::Doctor { json } => {
+            let answers = ks::doctor(&site);
+            show(*json, &json!(answers), || report::answers(&answers));
+            Ok(well(answers.iter().all(|answer| answer.is_well)))
+        }
+        KsAction::Advise => {
+            for line in ks::advise(&site) {
+                anstream::println!("{}", report::printable(&line));
+            }
+            Ok(Exit::Done)
+        }
+        KsAction::RecoverPg {
+            db,
+            primary,
+            change,
+        } => {
+            database(&site, (*db).into())?;
+            let plan = ks::recover(&site, (*db).into(), primary);
+            carry_out(&conductor, &plan, change)
+        }
+        KsAction::Failover { change, .. } | KsAction::Failback { change, .. } => {
+            let wished = wished.ok_or_else(|| Failure::usage("which room?"))?;
+            carry_out(&conductor, &ks::switch(&site, &wished), change)
+        }
+    }
+}
+
+/// `zone`: how zones are, as the global control plane notes it.
+pub fn zone(common: &Common, action: &ZoneAction) -> Result<Exit, Failure> {
+    let workspace = Workspace::load(common)?;
+    let global = global_ks(&workspace)?;
+    let (zone, status, options) = match action {
+        ZoneAction::SetStatus {
+            zone,
+            status,
+            options,
+        } => (zone, status.as_str(), options),
+        ZoneAction::Activate { zone, options } => (zone, "active", options),
+    };
+    known_zone(global, zone)?;
+    let conductor = Conductor::new(&workspace, common, options.limits())?;
+    let facts = look(&conductor, global)?;
+    let site = Site {
+        cluster: &workspace.cluster,
+        ks: global,
+        facts: &facts,
+        run: &conductor.run.id,
+    };
+    let zones = [(zone.clone(), status.to_owned())];
+    let operation = ks::set_zones(&site, &zones).map_err(|why| Failure::new(Exit::Failed, why))?;
+    run(&conductor, &operation, options.yes, Harm::None)
+}
+
+/// `explain scheme`: needs no cluster file.
+pub fn explain(name: Option<&str>) -> Result<Exit, Failure> {
+    let schemes = match name {
+        None => Scheme::ALL.to_vec(),
+        Some(name) => vec![Scheme::named(name).ok_or_else(|| {
+            let known = Scheme::ALL.iter().map(|scheme| scheme.name());
+            let help = cluster_file::suggest(name, known).unwrap_or_default();
+            Failure::usage(format!("there is no scheme `{name}`; {help}"))
+        })?],
+    };
+    let texts: Vec<String> = schemes.into_iter().map(ks::explain).collect();
+    anstream::print!("{}", texts.join("\n\n"));
+    Ok(Exit::Done)
+}
+
+/// `directive`: a JSON directive of the former system, answered as it answered.
+pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit, Failure> {
+    let parsed = match parse_directive(text) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let workspace = Workspace::load(common)?;
+    let global = global_ks(&workspace)?;
+    let conductor = Conductor::new(&workspace, common, Limits::with_forks(50))?;
+    let facts = look(&conductor, global)?;
+    let site = Site {
+        cluster: &workspace.cluster,
+        ks: global,
+        facts: &facts,
+        run: &conductor.run.id,
+    };
+    let (words, plan) = match &parsed {
+        Directive::Info => {
+            let mut answer = info_json(&site);
+            answer["ret_code"] = json!(0);
+            answer["action"] = json!("GetGlobalKSInfoResponse");
+            anstream::println!("{answer}");
+            return Ok(Exit::Done);
+        }
+        Directive::CheckPg(db) => {
+            let database = match database(&site, *db) {
+                Ok(database) => database,
+                Err(failure) => return refuse(&failure.message),
+            };
+            let answer = json!({
+                "action": "CheckPGResponse",
+                "ret_code": 0,
+                "db_name": db.name(),
+                "status": if database.primary().is_some() { "ok" } else { "error" },
+                "primary_node": database.primary().map(|primary| primary.name.as_str()),
+                "pg_nodes": database.servers,
+            });
+            anstream::println!("{answer}");
+            return Ok(Exit::Done);
+        }
+        Directive::RecoverPg { db, primary } => (
+            vec!["ks", "recover-pg", "--db", db.name(), "--primary", primary],
+            Some(ks::recover(&site, *db, primary)),
+        ),
+        Directive::Failover { to, disaster_zone } => {
+            if let Err(failure) = known_room(global, to) {
+                return refuse(&failure.message);
+            }
+            let wished = Switch {
+                to: to.clone(),
+                back: false,
+                disaster_zone: disaster_zone.clone(),
+            };
+            let mut words = vec!["ks", "failover", "--to", to];
+            if let Some(zone) = disaster_zone {
+                words.extend(["--disaster-zone", zone]);
+            }
+            (words, Some(ks::switch(&site, &wished)))
+        }
+        Directive::Failback { to } => {
+            if let Err(failure) = known_room(global, to) {
+                return refuse(&failure.message);
+            }
+            let wished = Switch {
+                to: to.clone(),
+                back: true,
+                disaster_zone: None,
+            };
+            (
+                vec!["ks", "failback", "--to", to],
+                Some(ks::switch(&site, &wished)),
+            )
+        }
+        Directive::SetZone { zone, status } => (vec!["zone", "set-status", zone, status], None),
+        Directive::ActivateZone { zone } => (vec!["zone", "activate", zone], None),
+    };
+    if let Some(plan) = &plan {
+        anstream::eprint!("{}", report::ks_plan(plan));
+        if !plan.is_go() {
+            return refuse("a gate is closed; see above");
+        }
+        if let Some(room) = &plan.unfenced
+            && word != Some(room)
+        {
+            return refuse(&format!(
+                "{room} can't be asked and may still take writes; add `--confirm {room}` if it is \
+                 dark, or cut off for good"
+            ));
+        }
+    }
+    start_apart(common, &conductor, &words, word)
+}
+
+fn refuse(why: &str) -> Result<Exit, Failure> {
+    anstream::println!("{}", json!({"ret_code": 1, "message": why}));
+    Ok(Exit::Usage)
+}
+
+/// The former system answered at once and worked on; so a process of its own carries it out, under
+/// the run's id, which `runs` and `attach` know.
+fn start_apart(
+    common: &Common,
+    conductor: &Conductor<'_>,
+    words: &[&str],
+    word: Option<&str>,
+) -> Result<Exit, Failure> {
+    let id = &conductor.run.id;
+    let folder = conductor.state_dir.join(&conductor.workspace.cluster.name);
+    fs::create_dir_all(&folder)?;
+    let log = fs::File::create(folder.join(format!("directive-{id}.log")))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("-c")
+        .arg(&common.config)
+        .arg("--state-dir")
+        .arg(&conductor.state_dir)
+        .args(words)
+        .arg("--yes")
+        .args(word.iter().flat_map(|word| ["--confirm", word]))
+        .env("PAAS_RUN_ID", id)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // A group of its own: a Ctrl-C here isn't meant for it.
+        .process_group(0);
+    command.spawn()?;
+    anstream::println!("{}", json!({"ret_code": 0, "uuid": id}));
+    Ok(Exit::Done)
+}
+
+fn global_ks(workspace: &Workspace) -> Result<&GlobalKs, Failure> {
+    workspace.cluster.global_ks.as_ref().ok_or_else(|| {
+        Failure::usage(format!(
+            "{} carries no global control plane: it has no `global_ks`",
+            workspace.cluster.file.display()
+        ))
+    })
+}
+
+/// What a switch is to do; rooms and zones must be the file's.
+fn wish(action: &KsAction, global: &GlobalKs) -> Result<Option<Switch>, Failure> {
+    let wished = match action {
+        KsAction::Failover {
+            to, disaster_zone, ..
+        } => Switch {
+            to: to.clone(),
+            back: false,
+            disaster_zone: disaster_zone.clone(),
+        },
+        KsAction::Failback { to, .. } => Switch {
+            to: to.clone(),
+            back: true,
+            disaster_zone: None,
+        },
+        _ => return Ok(None),
+    };
+    known_room(global, &wished.to)?;
+    if let Some(zone) = &wished.disaster_zone {
+        known_zone(global, zone)?;
+    }
+    Ok(Some(wished))
+}
+
+fn known_room(global: &GlobalKs, name: &str) -> Result<(), Failure> {
+    if global.room(name).is_some() {
+        return Ok(());
+    }
+    let rooms = global.rooms.iter().map(|room| room.name.as_str());
+    let help = cluster_file::suggest(name, rooms).unwrap_or_default();
+    Err(Failure::usage(format!("there is no room `{name}`; {help}")))
+}
+
+fn known_zone(global: &GlobalKs, name: &str) -> Result<(), Failure> {
+    let zones = || global.rooms.iter().filter_map(|room| room.zone.as_deref());
+    if zones().any(|zone| zone == name) {
+        return Ok(());
+    }
+    let help = cluster_file::suggest(name, zones()).unwrap_or_default();
+    Err(Failure::usage(format!(
+        "no room of global_ks has the zone `{name}`; {help}"
+    )))
+}
+
+fn database<'a>(site: &Site<'a>, db: Db) -> Result<Database<'a>, Failure> {
+    let database = site.database(db);
+    if database.servers.is_empty() {
+        return Err(Failure::usage(format!(
+            "there is no {} database: no component runs `{}`",
+            db.name(),
+            db.job()
+        )));
+    }
+    Ok(database)
+}
+
+/// Looks at every host of the global control plane, read-only.
+fn look(conductor: &Conductor<'_>, global: &GlobalKs) -> Result<KsFacts, Failure> {
+    let operation = ks::look(&conductor.workspace.cluster, global);
+    let plan = conductor.plan(&operation, &blind(), false)?;
+    let outcome = conductor.ask(&plan)?;
+    let mut facts = KsFacts::default();
+    for (host, unreachable) in outcome.unreachable {
+        facts.silent.insert(host, unreachable.error);
+    }
+    for (id, result) in &outcome.results {
+        match outcome.outputs.get(id) {
+            Some(answer) => {
+                facts.hosts.insert(id.host, HostView::parse(&answer.text));
+            }
+            None => {
+                facts
+                    .silent
+                    .entry(id.host)
+                    .or_insert_with(|| describe(result));
+            }
+        }
+    }
+    Ok(facts)
+}
+
+/// Nothing of what these scripts are made of is secret, and they look for themselves.
+fn blind() -> Survey {
+    Survey {
+        facts: Default::default(),
+        secrets: Default::default(),
+    }
+}
+
+fn info_json(site: &Site<'_>) -> serde_json::Value {
+    json!({
+        "scheme": site.ks.scheme.name(),
+        "ks_master_zone": site.serving_room(),
+        "hosts": site.facts.hosts,
+        "silent": site.facts.silent,
+    })
+}
+
+fn show(as_json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) {
+    match as_json {
+        true => anstream::println!("{value}"),
+        false => anstream::print!("{}", text()),
+    }
+}
+
+fn well(is_well: bool) -> Exit {
+    if is_well { Exit::Done } else { Exit::Failed }
+}
+
+/// Shows the gates; goes on where all are open, after the questions that only a person can answer.
+fn carry_out(conductor: &Conductor<'_>, plan: &KsPlan, change: &KsChange) -> Result<Exit, Failure> {
+    if change.json {
+        anstream::println!("{}", plan_json(plan));
+    } else {
+        anstream::eprint!("{}", report::ks_plan(plan));
+    }
+    if !plan.is_go() {
+        return Ok(Exit::Failed);
+    }
+    if change.rehearse || plan.operation.stages.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if let Some(room) = &plan.unfenced {
+        name_the_room(room, change.confirm.as_deref())?;
+    }
+    run(
+        conductor,
+        &plan.operation,
+        change.options.yes,
+        Harm::Destructive,
+    )
+}
+
+fn plan_json(plan: &KsPlan) -> serde_json::Value {
+    let stages = plan.operation.stages.iter().map(|stage| {
+        let hosts: Vec<String> = stage
+            .tasks
+            .iter()
+            .map(|task| task.host().to_string())
+            .collect();
+        json!({"name": stage.name, "hosts": hosts})
+    });
+    json!({
+        "operation": plan.operation.name,
+        "go": plan.is_go(),
+        "gates": plan.gates,
+        "stages": stages.collect::<Vec<_>>(),
+        "point_of_no_return": plan.point_of_no_return,
+        "loses": plan.loses,
+        "expected_seconds": plan.expected_seconds,
+        "unfenced": plan.unfenced,
+    })
+}
+
+/// A room that can't be asked may still take writes: whoever goes on types its name.
+fn name_the_room(room: &str, given: Option<&str>) -> Result<(), Failure> {
+    let typed = match given {
+        Some(given) => given.to_owned(),
+        None if stdin().is_terminal() => {
+            let mut line = String::new();
+            write!(
+                stderr(),
+                "{room} can't be asked and may still take writes. Type its name if it's dark, or cut \
+                 off for good: "
+            )?;
+            stdin().lock().read_line(&mut line)?;
+            line.trim().to_owned()
+        }
+        None => {
+            return Err(Failure::usage(format!(
+                "{room} can't be asked and may still take writes; add `--confirm {room}` if it's \
+                 dark, or cut off for good"
+            )));
+        }
+    };
+    if typed == room {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Cancelled,
+        format!("`{typed}` isn't {room}; nothing was changed"),
+    ))
+}
+
+fn run(
+    conductor: &Conductor<'_>,
+    operation: &Operation,
+    yes: bool,
+    harm: Harm,
+) -> Result<Exit, Failure> {
+    let plan = conductor.plan(operation, &blind(), false)?;
+    let file = conductor.workspace.cluster.file.display().to_string();
+    confirm(conductor, &plan, &file, yes, harm)?;
+    conductor.run(&plan, &resume_line())
+}

@@ -1,0 +1,48 @@
+# Looks at what a host has of the global control plane; changes nothing. One fact a line, for
+# lib/ks/facts.rs.
+databases={{ databases }}
+proxy={{ proxy }}
+pgpool={{ pgpool }}
+zookeeper={{ zookeeper }}
+memcached={{ memcached }}
+io_port={{ io_port }}
+
+for name in $databases; do
+	use "$name"
+	printf 'unit %s %s\n' "$name" "$(systemctl is-active "$unit" 2>/dev/null || :)"
+	printf 'node %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /patroni)"
+	printf 'config %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /config)"
+	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
+	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
+	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
+	for aside in "$home"/data.aside-*; do
+		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
+	done
+done
+if [ "$zookeeper" = true ]; then
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	mode=$(timeout 6 bash -c 'exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && cat <&3' 2>/dev/null | sed -n 's/^Mode: //p')
+	printf 'zookeeper %s\n' "${mode:-none}"
+fi
+if [ "$proxy" = true ]; then
+	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"
+	printf 'haproxy %s\n' "$(systemctl is-active haproxy || :)"
+	printf 'health %s\n' "$(http GET 127.0.0.1 7777 /health)"
+	printf 'io %s\n' "$(http GET 127.0.0.1 "$io_port" /alive)"
+fi
+if [ "$pgpool" = true ]; then
+	password=$(sed -n 's/^pgpool:TEXT//p' /etc/pgpool2/pool_passwd 2>/dev/null || :)
+	if command -v psql >/dev/null; then
+		said=$(PGPASSWORD=$password PGCONNECT_TIMEOUT=5 timeout 10 psql -wqAtX -h 127.0.0.1 -p 9999 -U pgpool -d global \
+			-c "select inet_server_addr() || ' ' || pg_is_in_recovery()" 2>&1 | head -n 1) || :
+	else
+		said=$(systemctl is-active pgpool2 || :)
+	fi
+	printf 'pgpool %s\n' "$said"
+fi
+if [ "$memcached" = true ]; then
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	value=$(timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/11211 && printf "get ks_master_zone\r\nquit\r\n" >&3 && cat <&3' 2>/dev/null | tr -d '\r' | sed -n 2p)
+	if [ "$value" = END ]; then value=; fi
+	printf 'cached %s\n' "$value"
+fi

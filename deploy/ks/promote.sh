@@ -1,0 +1,55 @@
+# Makes this room's servers of a database writable.
+use {{ database }}
+planned={{ planned }}
+peers={{ peers }}
+
+# A server of this room is the primary.
+has_primary() {
+	for peer in $peers; do
+		case $(http GET "$peer" "$rest" /primary) in
+		200*)
+			log "$peer is the primary"
+			return 0
+			;;
+		esac
+	done
+	return 1
+}
+
+if has_primary; then exit 0; fi
+if ! says "$rest" /health; then fail "this server doesn't run; choose another"; fi
+
+# The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
+# that here, nothing can be missing.
+is_complete() {
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	for segment in $(find "$home/data/pg_wal" -maxdepth 1 -type f -name '????????????????????????' | sort -r); do
+		last=$("$bin/pg_waldump" "$segment" 2>/dev/null | tail -n 1)
+		case $last in
+		*CHECKPOINT_SHUTDOWN*) return 0 ;;
+		# A segment that was only prepared for later holds nothing of this time.
+		'') ;;
+		*) return 1 ;;
+		esac
+	done
+	return 1
+}
+if [ "$planned" = true ]; then
+	begin=$(now)
+	until is_complete; do
+		if [ $(($(now) - begin)) -ge 15 ]; then
+			fail "the end of what the other room wrote isn't here; nothing was promoted: start the other room again (ks recover-pg)"
+		fi
+		sleep 0.5
+	done
+fi
+patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
+	-p synchronous_standby_names=null >/dev/null
+begin=$(now)
+until has_primary; do
+	if [ $(($(now) - begin)) -ge 90 ]; then
+		patronictl -c "$config" list
+		fail "no server of this room became the primary in 90 s"
+	fi
+	sleep 0.2
+done

@@ -1,0 +1,21 @@
+# Stops this server of a database, so that it takes no more writes; its data stays.
+use {{ database }}
+needed={{ follower }}
+
+if systemctl is-active --quiet "$unit"; then
+	if [ -n "$needed" ] && says "$rest" /primary; then
+		# Looked at again here: who takes over must be following at this moment.
+		following=$(printf "select count(*) from pg_stat_replication where application_name = :'name' and state = 'streaming'" |
+			sql -v name="$needed" postgres)
+		if [ "$following" != 1 ]; then
+			fail "$needed doesn't follow any more; nothing was stopped"
+		fi
+	fi
+	systemctl stop "$unit"
+fi
+if pgrep -u postgres -f -- "-D $home/data" >/dev/null; then
+	fail "a server process of $database is still there"
+fi
+state=$("$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" |
+	sed -n 's/^Database cluster state: *//p')
+log "stopped; its data is: $state"

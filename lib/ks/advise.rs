@@ -1,0 +1,119 @@
+//! What each side sees when rooms are cut from each other, and what each choice loses.
+
+use super::Site;
+use super::database::{Database, Db};
+use super::switch::is_stuck;
+
+/// Says it in lines.
+pub fn advise(site: &Site<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for room in &site.ks.rooms {
+        let answering = room
+            .hosts
+            .iter()
+            .filter(|host| site.facts.hosts.contains_key(host));
+        lines.push(format!(
+            "{}: {} of {} hosts can be asked from here",
+            room.name,
+            answering.count(),
+            room.hosts.len()
+        ));
+    }
+    for db in [Db::Recovery, Db::Global] {
+        let database = site.database(db);
+        if !database.servers.is_empty() {
+            state(site, &database, &mut lines);
+        }
+    }
+    choices(site, &mut lines);
+    lines
+}
+
+fn state(site: &Site<'_>, database: &Database<'_>, lines: &mut Vec<String>) {
+    lines.push(format!("the {} database:", database.db.name()));
+    for server in &database.servers {
+        lines.push(format!("  {}: {}", server.name, server.words()));
+    }
+    let Some(primary) = database.primary() else {
+        return;
+    };
+    let view = primary
+        .view
+        .map(|view| view.followers.as_slice())
+        .unwrap_or_default();
+    let seen: Vec<&str> = view.iter().map(|follower| follower.name.as_str()).collect();
+    lines.push(match seen[..] {
+        [] => format!("  {} sees nobody that follows it", primary.name),
+        _ => format!("  {} sees: {}", primary.name, seen.join(", ")),
+    });
+    if is_stuck(database, primary) {
+        lines.push("  its writes hang: they wait for the other room".to_owned());
+    }
+    for other in site
+        .ks
+        .rooms
+        .iter()
+        .filter(|room| room.name != primary.room)
+    {
+        let best = database
+            .in_room(&other.name)
+            .filter_map(|server| database.lag(server))
+            .min();
+        if let Some(lag) = best {
+            lines.push(format!("  {} is {lag} bytes behind it", other.name));
+        }
+    }
+}
+
+fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
+    let database = site.database(Db::Global);
+    if site.ks.scheme.heals_itself() {
+        lines.push(
+            "nothing has to be decided: the side with a majority of ZooKeeper goes on by itself, \
+             the other stops writing before that"
+                .to_owned(),
+        );
+        return;
+    }
+    let primaries = database.primaries();
+    if primaries.len() > 1 {
+        let names: Vec<&str> = primaries
+            .iter()
+            .map(|server| server.name.as_str())
+            .collect();
+        lines.push(format!(
+            "{} both take writes. Whichever is given up loses what it took since they parted: \
+             stop it at once (`systemctl stop pg-global`), keep its data directory, then `ks \
+             recover-pg --db global --primary` the other",
+            names.join(" and ")
+        ));
+        return;
+    }
+    let serving = database.primary().map(|primary| primary.room);
+    for room in &site.ks.rooms {
+        let loses = match (
+            serving == Some(room.name.as_str()),
+            database.db.is_synchronous(site.ks),
+        ) {
+            (true, true) => {
+                "loses nothing; while it's alone, its own loss would lose what it takes from now on"
+            }
+            (true, false) => "loses nothing; the other room falls behind until it's back",
+            (false, true) => {
+                "loses nothing that was acknowledged while commits waited for this room; the other \
+                 must be fenced first, or its clients go on writing what will be lost"
+            }
+            (false, false) => {
+                "loses what the other room acknowledged and this one hasn't got; the other must be \
+                 fenced first, or it loses all that is written there meanwhile as well"
+            }
+        };
+        let how = match (serving == Some(room.name.as_str()), database.primary()) {
+            (true, Some(primary)) => {
+                format!("ks recover-pg --db global --primary {}", primary.name)
+            }
+            _ => format!("ks failover --to {}", room.name),
+        };
+        lines.push(format!("keep {}: it {loses}. `{how}`", room.name));
+    }
+}

@@ -1,0 +1,181 @@
+//! The stages that several operations are made of.
+
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use super::Site;
+use super::database::{Database, Db, Server};
+use crate::operation::{KsScript, KsTask, Operation, Outline, Task};
+
+/// A stage in which every host does the same.
+pub(super) fn stage(name: &str, tasks: Vec<KsTask>) -> Outline {
+    Outline::unlimited(name, tasks.into_iter().map(Task::from).collect())
+}
+
+/// A task about a database.
+pub(super) fn about(db: Db, script: KsScript, host: IpAddr) -> KsTask {
+    KsTask::new(script, host).with("database", db.name())
+}
+
+/// Stops a room's servers: those that follow first, so that none takes over from the one that leads.
+/// `follower` must be following the primary at that moment.
+pub(super) fn stop_room(database: &Database<'_>, room: &str, follower: &str) -> Vec<Outline> {
+    let stop = |server: &Server<'_>| {
+        let task = about(database.db, KsScript::Stop, server.host);
+        let is_primary = server.role() == Some(super::Role::Primary);
+        task.with("follower", if is_primary { follower } else { "" })
+    };
+    let reachable = database
+        .in_room(room)
+        .filter(|server| server.view.is_some());
+    let (leading, following): (Vec<_>, Vec<_>) =
+        reachable.partition(|server| server.role() == Some(super::Role::Primary));
+    let stages = [
+        ("stop the standbys", following),
+        ("stop the primary", leading),
+    ];
+    stages
+        .into_iter()
+        .filter(|(_, servers)| !servers.is_empty())
+        .map(|(name, servers)| {
+            let name = format!("{name} of {room} ({})", database.db.name());
+            stage(&name, servers.into_iter().map(stop).collect())
+        })
+        .collect()
+}
+
+/// Makes a room's servers writable, through the one that follows the other room.
+pub(super) fn promote(database: &Database<'_>, server: &Server<'_>, planned: bool) -> Outline {
+    let task = about(database.db, KsScript::Promote, server.host)
+        .with("planned", planned)
+        .with("peers", database.addresses(server.room));
+    stage(
+        &format!("promote {} ({})", server.room, database.db.name()),
+        vec![task],
+    )
+}
+
+/// Has servers follow the primary: in each room first the one that leads it, since the others copy
+/// from there.
+pub(super) fn follow(
+    database: &Database<'_>,
+    servers: &[&Server<'_>],
+    timeline: u64,
+    rebuild: bool,
+) -> Vec<Outline> {
+    let task = |server: &Server<'_>| {
+        about(database.db, KsScript::Follow, server.host)
+            .with("timeline", timeline.to_string())
+            .with("peers", database.addresses(server.room))
+            .with("rebuild", rebuild)
+    };
+    let mut rooms: Vec<&str> = Vec::new();
+    let (mut first, mut then) = (Vec::new(), Vec::new());
+    for server in servers {
+        let is_led = rooms.contains(&server.room)
+            || database.in_room(server.room).any(|other| {
+                other.name != server.name
+                    && (database.follows(other) || other.role() == Some(super::Role::Primary))
+            });
+        rooms.push(server.room);
+        if is_led { &mut then } else { &mut first }.push(task(server));
+    }
+    let name = format!("follow ({})", database.db.name());
+    let stages = [(name.clone(), first), (format!("{name}, the others"), then)];
+    stages
+        .into_iter()
+        .filter(|(_, tasks)| !tasks.is_empty())
+        .map(|(name, tasks)| stage(&name, tasks))
+        .collect()
+}
+
+/// Sets whose confirmation commits wait for.
+pub(super) fn wait_for(database: &Database<'_>, primary: IpAddr, names: &str) -> Outline {
+    let task = about(database.db, KsScript::WaitFor, primary).with("names", names);
+    let name = match names {
+        "" => format!("commits wait for nobody ({})", database.db.name()),
+        _ => format!("commits wait for the other room ({})", database.db.name()),
+    };
+    stage(&name, vec![task])
+}
+
+/// Notes in the global database which room serves, and how zones are.
+pub(super) fn note(primary: IpAddr, room: &str, zones: &[(String, String)]) -> Outline {
+    let zones: Vec<_> = zones
+        .iter()
+        .map(|(name, status)| json!({"name": name, "status": status}))
+        .collect();
+    let task = KsTask::new(KsScript::Master, primary)
+        .with("room", room)
+        .with("zones", zones);
+    stage("note it in the global database", vec![task])
+}
+
+/// Has every entry that can be reached lead to the room that serves.
+pub(super) fn serve(site: &Site<'_>, room: &str) -> Outline {
+    let tasks = reachable(site, "proxy")
+        .into_iter()
+        .map(|host| KsTask::new(KsScript::Serve, host).with("room", room));
+    stage(&format!("entries lead to {room}"), tasks.collect())
+}
+
+/// Forgets what a room cached.
+pub(super) fn forget(site: &Site<'_>, room: &str) -> Outline {
+    let is_there = |host: &IpAddr| {
+        let room = site.ks.room(room);
+        room.is_some_and(|room| room.hosts.contains(host))
+    };
+    let mut hosts = reachable(site, "memcached");
+    hosts.extend(reachable(site, "webservice"));
+    hosts.sort();
+    hosts.dedup();
+    hosts.retain(is_there);
+    let tasks = hosts
+        .into_iter()
+        .map(|host| KsTask::new(KsScript::Forget, host));
+    stage(&format!("forget what {room} cached"), tasks.collect())
+}
+
+/// Writes through entries, then looks for it on standbys.
+pub(super) fn verify(site: &Site<'_>, entries: &[IpAddr], standbys: &[IpAddr]) -> Vec<Outline> {
+    let id = |host: &IpAddr| format!("verify-{}-{host}", site.run);
+    let ids: Vec<String> = entries.iter().map(id).collect();
+    let write = |host: &IpAddr| KsTask::new(KsScript::Write, *host).with("id", id(host));
+    let seen = |host: &IpAddr| about(Db::Global, KsScript::Seen, *host).with("ids", ids.join(" "));
+    let mut stages = vec![stage(
+        "write through every entry",
+        entries.iter().map(write).collect(),
+    )];
+    if !standbys.is_empty() {
+        stages.push(stage(
+            "see it on the standbys",
+            standbys.iter().map(seen).collect(),
+        ));
+    }
+    stages
+}
+
+/// The hosts of a job that answer.
+pub(super) fn reachable(site: &Site<'_>, job: &str) -> Vec<IpAddr> {
+    let hosts = site.cluster.instances_of_job(job);
+    hosts
+        .map(|(_, instance)| instance.address)
+        .filter(|host| site.facts.hosts.contains_key(host))
+        .collect()
+}
+
+/// Outlines a change of zones' status.
+///
+/// # Errors
+/// There is no one primary to note it on.
+pub fn set_zones(site: &Site<'_>, zones: &[(String, String)]) -> Result<Operation, String> {
+    let database = site.database(Db::Global);
+    let primary = database
+        .primary()
+        .ok_or("the global database has no one primary; `ks check-pg --db global` shows it")?;
+    Ok(Operation {
+        name: "zone-set-status",
+        stages: vec![note(primary.host, "", zones)],
+    })
+}

@@ -1,0 +1,116 @@
+//! What an operation on the global control plane can ask of one host: the scripts in `deploy/ks/`.
+//! Which of them, where and in which order, is `lib/ks`'s to decide.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::Task;
+
+/// One of the scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KsScript {
+    /// Looks, read-only.
+    Look,
+    /// Hands the primary over inside one cluster.
+    Switchover,
+    /// Stops a server.
+    Stop,
+    /// Makes a room's servers writable.
+    Promote,
+    /// Has a server follow the primary, copied anew if need be.
+    Follow,
+    /// Starts a server although the other room can't be asked.
+    Start,
+    /// Sets whose confirmation a commit waits for.
+    WaitFor,
+    /// Notes which room serves, and how zones are.
+    Master,
+    /// Has an entry lead to a room.
+    Serve,
+    /// Forgets what a room cached.
+    Forget,
+    /// Writes through an entry and reads it back.
+    Write,
+    /// Looks for what was written on a standby.
+    Seen,
+}
+
+impl KsScript {
+    /// Names the step; its file is `deploy/ks/` and this without the prefix.
+    pub fn name(self) -> &'static str {
+        match self {
+            KsScript::Look => "ks-look",
+            KsScript::Switchover => "ks-switchover",
+            KsScript::Stop => "ks-stop",
+            KsScript::Promote => "ks-promote",
+            KsScript::Follow => "ks-follow",
+            KsScript::Start => "ks-start",
+            KsScript::WaitFor => "ks-wait-for",
+            KsScript::Master => "ks-master",
+            KsScript::Serve => "ks-serve",
+            KsScript::Forget => "ks-forget",
+            KsScript::Write => "ks-write",
+            KsScript::Seen => "ks-seen",
+        }
+    }
+
+    /// Every script.
+    pub const ALL: [KsScript; 12] = [
+        KsScript::Look,
+        KsScript::Switchover,
+        KsScript::Stop,
+        KsScript::Promote,
+        KsScript::Follow,
+        KsScript::Start,
+        KsScript::WaitFor,
+        KsScript::Master,
+        KsScript::Serve,
+        KsScript::Forget,
+        KsScript::Write,
+        KsScript::Seen,
+    ];
+}
+
+/// A script on a host, with the values that it is rendered from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KsTask {
+    /// Where.
+    pub host: IpAddr,
+    /// Which.
+    pub script: KsScript,
+    /// Its values.
+    pub values: BTreeMap<String, Value>,
+}
+
+impl KsTask {
+    /// Makes a task without values.
+    pub fn new(script: KsScript, host: IpAddr) -> KsTask {
+        KsTask {
+            host,
+            script,
+            values: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a value.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> KsTask {
+        self.values.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Names the step: the script's name, and the database where it is about one.
+    pub fn step(&self) -> String {
+        match self.values.get("database").and_then(Value::as_str) {
+            Some(database) => format!("{}-{database}", self.script.name()),
+            None => self.script.name().to_owned(),
+        }
+    }
+}
+
+impl From<KsTask> for Task {
+    fn from(task: KsTask) -> Task {
+        Task::Ks(task)
+    }
+}

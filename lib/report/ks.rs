@@ -1,0 +1,167 @@
+//! The global control plane as text: databases, gates, answers.
+
+use std::fmt::Write;
+
+use crate::ks::{Answer, Database, Gate, KsPlan, Role, Site, Verdict};
+use crate::operation::Task;
+
+/// Shows which room serves, and what every room says.
+pub fn ks_info(site: &Site<'_>) -> String {
+    let mut text = String::new();
+    let ks = site.ks;
+    let _ = writeln!(text, "scheme           {}", ks.scheme);
+    let serving = match site.serving_room() {
+        Some(_) if ks.scheme.heals_itself() => "every room",
+        Some(room) => room,
+        None => "no room that can be asked",
+    };
+    let _ = writeln!(text, "serves           {serving}");
+    for room in &ks.rooms {
+        let views = room
+            .hosts
+            .iter()
+            .map(|host| (host, site.facts.hosts.get(host)));
+        let silent = views.clone().filter(|(_, view)| view.is_none()).count();
+        let entries: Vec<String> = views
+            .filter_map(|(host, view)| {
+                let view = view?;
+                let health = view.health.as_ref()?;
+                let state = match (health.serving, health.writable) {
+                    (true, true) => "takes writes",
+                    (true, false) => "serves, but can't write",
+                    _ => "doesn't serve",
+                };
+                let to = view.entry.as_deref().unwrap_or("nobody");
+                Some(match ks.scheme.heals_itself() {
+                    true => format!("entry {host}: {state}"),
+                    false => format!("entry {host} → {to}: {state}"),
+                })
+            })
+            .collect();
+        let _ = write!(text, "{:<16} {}", room.name, entries.join(", "));
+        if silent > 0 {
+            let _ = write!(
+                text,
+                " ({silent} of {} hosts can't be asked)",
+                room.hosts.len()
+            );
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Shows a database: its servers, how far each is, and the pools.
+pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} database: {}",
+        database.db.name(),
+        verdict(database)
+    );
+    let width = database
+        .servers
+        .iter()
+        .map(|s| s.name.len())
+        .max()
+        .unwrap_or(0);
+    for server in &database.servers {
+        let _ = write!(text, "  {:<width$}  {}", server.name, server.words());
+        match (server.role(), database.lag(server)) {
+            (Some(Role::Standby | Role::StandbyLeader), Some(lag)) => {
+                let follows = match database.follows(server) {
+                    true => "streaming",
+                    false => "NOT following",
+                };
+                let _ = write!(text, ", {follows}, {lag} bytes behind");
+            }
+            (Some(Role::Primary), _) => {
+                let waits = server.view.map_or("", |view| &view.waits_for);
+                let waits = if waits.is_empty() { "nobody" } else { waits };
+                let _ = write!(text, ", commits wait for {waits}");
+            }
+            _ => {}
+        }
+        for aside in server.view.iter().flat_map(|view| &view.aside) {
+            let _ = write!(text, "; kept aside: {aside}");
+        }
+        text.push('\n');
+    }
+    for (host, view) in &site.facts.hosts {
+        if let Some(pgpool) = &view.pgpool {
+            let _ = writeln!(text, "  pgpool on {host}: {}", super::printable(pgpool));
+        }
+    }
+    text
+}
+
+/// `ok` where one server takes writes and all others follow it, else what isn't so.
+fn verdict(database: &Database<'_>) -> String {
+    match (database.primaries().len(), database.strays().len()) {
+        (1, 0) => "ok".to_owned(),
+        (1, 1) => "writable, 1 server doesn't follow".to_owned(),
+        (1, strays) => format!("writable, {strays} servers don't follow"),
+        (0, _) => "NOT WRITABLE: no server takes writes".to_owned(),
+        (many, _) => format!("IN DANGER: {many} servers take writes"),
+    }
+}
+
+/// Shows the gates before an operation.
+pub fn gates(gates: &[Gate]) -> String {
+    let mut text = String::new();
+    for gate in gates {
+        let sign = match gate.verdict {
+            Verdict::Go => "ok  ",
+            Verdict::Warning => "note",
+            Verdict::NoGo => "NO  ",
+        };
+        let _ = writeln!(text, "{sign} {} {}", gate.question, gate.finding);
+    }
+    text
+}
+
+/// Shows what an operation would do: its stages, where there is no way back, what may be lost.
+pub fn ks_plan(plan: &KsPlan) -> String {
+    let mut text = gates(&plan.gates);
+    if !plan.is_go() {
+        text.push_str("no-go: nothing is done\n");
+        return text;
+    }
+    if plan.operation.stages.is_empty() {
+        text.push_str("nothing is to be done\n");
+        return text;
+    }
+    text.push_str("stages:\n");
+    for (number, stage) in (1..).zip(&plan.operation.stages) {
+        let hosts: Vec<String> = stage
+            .tasks
+            .iter()
+            .map(Task::host)
+            .map(|h| h.to_string())
+            .collect();
+        let _ = writeln!(text, "  {number}. {} ({})", stage.name, hosts.join(", "));
+        if plan.point_of_no_return.as_deref() == Some(&stage.name) {
+            text.push_str(
+                "     ^ the point of no return: from here on only another switch leads back\n",
+            );
+        }
+    }
+    let _ = writeln!(text, "loses: {}", plan.loses);
+    let _ = writeln!(text, "takes: about {} s", plan.expected_seconds);
+    text.push_str("go\n");
+    text
+}
+
+/// Shows the doctor's answers.
+pub fn answers(answers: &[Answer]) -> String {
+    let mut text = String::new();
+    for (number, answer) in (1..).zip(answers) {
+        let sign = if answer.is_well { "ok" } else { "NO" };
+        let _ = writeln!(text, "{number}. {} {sign}", answer.question);
+        for finding in &answer.findings {
+            let _ = writeln!(text, "   {}", super::printable(finding));
+        }
+    }
+    text
+}

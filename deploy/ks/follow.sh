@@ -3,7 +3,6 @@
 use {{ database }}
 timeline={{ timeline }}
 peers={{ peers }}
-rebuild={{ rebuild }}
 
 # It receives from its source at this moment, on the primary's timeline.
 follows() {
@@ -63,9 +62,7 @@ copy_anew() {
 if says "$rest" /primary; then fail 'this server is a primary itself; it has to be stopped first'; fi
 systemctl enable --quiet "$unit"
 systemctl start "$unit" || :
-if [ "$rebuild" = true ]; then
-	copy_anew
-elif ! wait_following 60; then
+if ! wait_following 60; then
 	log 'it does not catch up by itself: it is copied anew'
 	copy_anew
 fi

@@ -147,7 +147,7 @@ fn hand_over(
     stages.push(promotion);
     let timeline = leader.view.and_then(|view| view.timeline).unwrap_or(0) + 1;
     let old: Vec<&Server<'_>> = database.in_room(primary.room).collect();
-    stages.extend(stages::follow(database, &old, timeline, false));
+    stages.extend(stages::follow(database, &old, timeline, true));
     let names = database.any_of(primary.room);
     stages.push(stages::wait_for(database, leader.host, &names));
 }

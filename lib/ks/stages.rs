@@ -57,27 +57,29 @@ pub(super) fn promote(database: &Database<'_>, server: &Server<'_>, planned: boo
 }
 
 /// Has servers follow the primary: in each room first the one that leads it, since the others copy
-/// from there.
+/// from there. Where all of them were stopped before, that is the one that was the primary.
 pub(super) fn follow(
     database: &Database<'_>,
     servers: &[&Server<'_>],
     timeline: u64,
-    rebuild: bool,
+    all_stopped: bool,
 ) -> Vec<Outline> {
     let task = |server: &Server<'_>| {
         about(database.db, KsScript::Follow, server.host)
             .with("timeline", timeline.to_string())
             .with("peers", database.addresses(server.room))
-            .with("rebuild", rebuild)
     };
     let mut rooms: Vec<&str> = Vec::new();
     let (mut first, mut then) = (Vec::new(), Vec::new());
+    let mut servers = servers.to_vec();
+    servers.sort_by_key(|server| server.role() != Some(super::Role::Primary));
     for server in servers {
         let is_led = rooms.contains(&server.room)
-            || database.in_room(server.room).any(|other| {
-                other.name != server.name
-                    && (database.follows(other) || other.role() == Some(super::Role::Primary))
-            });
+            || !all_stopped
+                && database.in_room(server.room).any(|other| {
+                    other.name != server.name
+                        && (database.follows(other) || other.role() == Some(super::Role::Primary))
+                });
         rooms.push(server.room);
         if is_led { &mut then } else { &mut first }.push(task(server));
     }

@@ -304,7 +304,7 @@ fn adopt_the_old_room(
     // A promotion begins the next timeline.
     let timeline = leader.view.and_then(|view| view.timeline).unwrap_or(0) + 1;
     let old: Vec<&Server<'_>> = database.in_room(from).collect();
-    stages.extend(stages::follow(database, &old, timeline, false));
+    stages.extend(stages::follow(database, &old, timeline, true));
     if database.db.is_synchronous(site.ks) {
         let names = database.any_of(from);
         stages.push(stages::wait_for(database, leader.host, &names));

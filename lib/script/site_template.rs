@@ -15,7 +15,9 @@ pub fn render_site_template(name: &str, template: &str, values: &Values) -> Resu
     environment.set_formatter(|out, _, value| {
         let word = match value.kind() {
             ValueKind::String => shell_word(value.as_str().unwrap_or_default()),
-            ValueKind::Number | ValueKind::Bool => value.to_string(),
+            ValueKind::Number => value.to_string(),
+            // As the built-in templates and YAML write it; minijinja itself would say True.
+            ValueKind::Bool => value.is_true().to_string(),
             kind => {
                 let message = format!("a {kind} can't stand in a script; go through it with for");
                 return Err(Error::new(ErrorKind::InvalidOperation, message));
@@ -37,5 +39,20 @@ fn describe(error: &Error) -> String {
     match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_one_word_and_true_is_true() {
+        let mut values = Values::new();
+        values.set("flag", true);
+        values.set("number", 8000);
+        values.set("text", "a b");
+        let rendered = render_site_template("x.sh", "{{ flag }} {{ number }} {{ text }}", &values);
+        assert_eq!(rendered.unwrap(), "true 8000 'a b'");
     }
 }

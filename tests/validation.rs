@@ -51,6 +51,150 @@ server:
   nats: {ip: 10.0.0.1}
   routr: {ip: 10.0.0.2, jobs: [router]}
 ";
+    a_scheme_with_the_wrong_number_of_rooms: "\
+global_ks:
+  scheme: three-rooms
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    an_arbiter_that_is_missing: "\
+global_ks:
+  scheme: two-rooms-arbiter
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    an_arbiter_where_zookeeper_is_shared: "\
+global_ks:
+  scheme: two-rooms-converged
+  arbiter: 10.3.0.1
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    an_arbiter_inside_a_room: "\
+global_ks:
+  scheme: two-rooms-arbiter
+  arbiter: 10.1.0.2
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1, 10.1.0.2]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    a_room_with_the_majority: "\
+global_ks:
+  scheme: two-rooms-arbiter
+  arbiter: 10.3.0.1
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.1.0.2, 10.2.0.1, 10.3.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    an_even_ensemble_in_a_room: "\
+global_ks:
+  scheme: two-rooms
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.1.0.2, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    two_servers_that_wait_for_the_other_room_only: "\
+global_ks:
+  scheme: two-rooms
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.1.0.2, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    a_recovery_database_without_servers: "\
+global_ks:
+  scheme: two-rooms
+  recovery_pg: true
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    a_machine_in_no_room_and_one_in_two: "\
+global_ks:
+  scheme: two-rooms
+  rooms:
+    - {name: global1a, hosts: [10.1.0.1, 10.2.0.1]}
+    - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    jobs_of_rooms_without_rooms: "\
+components: [zookeeper]
+server:
+  zookeeper: {ip: 10.0.0.1}
+";
     a_component_listed_twice: "\
 components: [nats, nats]
 server:

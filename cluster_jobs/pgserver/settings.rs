@@ -123,6 +123,9 @@ fn dcs(database: &Database, context: &Context<'_>, nodes: &[Node]) -> Result<Val
     if ks.scheme.heals_itself() {
         dcs["synchronous_mode"] = json!(true);
         dcs["synchronous_node_count"] = json!(ks.rooms.len() - 1);
+        // With a third room there is always another standby to wait for: never acknowledge alone,
+        // not even in the moment after a promotion. With two rooms the one that is left goes on.
+        dcs["synchronous_mode_strict"] = json!(ks.rooms.len() > 2);
     } else if let Some(other) = ks.other_room(&room.name) {
         dcs["slots"] = json!({ other.name.as_str(): {"type": "physical"} });
         if is_synchronous_across(database, context)? {

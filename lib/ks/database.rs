@@ -164,6 +164,17 @@ impl<'a> Database<'a> {
         strays.collect()
     }
 
+    /// Whether losing the primary now would lose nothing that was acknowledged: its commits wait for
+    /// servers, and one of these follows it.
+    pub fn is_protected(&self) -> bool {
+        self.primary().is_some_and(|primary| {
+            let waits = primary.view.map_or("", |view| view.waits_for.as_str());
+            let mut others = self.servers.iter();
+            others
+                .any(|other| waits.contains(&format!("\"{}\"", other.name)) && self.follows(other))
+        })
+    }
+
     /// `synchronous_standby_names` for any server of a room.
     pub fn any_of(&self, room: &str) -> String {
         let names: Vec<String> = self

@@ -99,6 +99,18 @@ fn database(site: &Site<'_>, db: Db) -> Answer {
             primary.name
         ));
     }
+    if let Some(primary) = database.primary()
+        && database.strays().is_empty()
+        && !database.is_protected()
+    {
+        troubles.push(format!(
+            "commits wait for nobody, so losing {} would lose writes; `ks recover-pg --db {} \
+             --primary {}` mends it where Patroni doesn't in a few seconds",
+            primary.name,
+            db.name(),
+            primary.name
+        ));
+    }
     for server in database.strays() {
         troubles.push(format!("{}: {}", server.name, server.words()));
     }

@@ -13,7 +13,8 @@ pub fn explain(scheme: Scheme) -> String {
    ZooKeeper ---------- ZooKeeper ---------- ZooKeeper         one ensemble, 2 of 3 decide",
             "any one room: loss of power, of its network, or both. Half a minute without writes at \
              most, without anybody's doing",
-            "only when two rooms are lost",
+            "when two rooms are lost; a second loss in the seconds before the first is made good \
+             waits for that room to return",
             "no acknowledged write",
             "three rooms; ZooKeeper and a database server in each, so that a majority is left when \
              one goes dark; not for machines that a zone's own control plane uses, since ZooKeeper \
@@ -28,8 +29,8 @@ pub fn explain(scheme: Scheme) -> String {
          \\                  /
           ZooKeeper (arbiter)                                  its vote makes 2 of 3",
             "either room, or the arbiter; not a room and the arbiter together",
-            "only when a room and the arbiter are lost",
-            "no acknowledged write",
+            "when a room and the arbiter are lost, or the room that is left alone is lost as well",
+            "no acknowledged write; a room that is alone goes on alone, and only it can go on then",
             "an arbiter apart from both rooms, that both can reach without going through the other; \
              it runs ZooKeeper and nothing else",
         ),
@@ -72,8 +73,36 @@ pub fn explain(scheme: Scheme) -> String {
             "three ZooKeepers and two database servers in each room bear the loss of a machine",
         ),
     };
-    format!(
-        "{scheme}\n\n{picture}\n\nsurvives        {survives}\nneeds a person  {person}\nloses           \
-         {loses}\nrules           {rules}\n"
-    )
+    let parts = [
+        ("survives", survives),
+        ("needs a person", person),
+        ("loses", loses),
+        ("rules", rules),
+    ];
+    let parts = parts.map(|(name, text)| format!("{name:<INDENT$}{}\n", wrapped(text)));
+    format!("{scheme}\n\n{picture}\n\n{}", parts.concat())
+}
+
+/// Where the texts begin, and how wide a line is.
+const INDENT: usize = 16;
+const WIDTH: usize = 96;
+
+/// Breaks a text into lines below each other.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut column = INDENT;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > INDENT && column + 1 + length > WIDTH {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(INDENT));
+            column = INDENT;
+        } else if column > INDENT {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
 }

@@ -153,8 +153,9 @@ pub(super) fn is_stuck(database: &Database<'_>, primary: &Server<'_>) -> bool {
         return false;
     };
     let streams = |server: &Server<'_>| {
+        // One whose host is silent may be listed for a few seconds yet.
         let mut followers = view.followers.iter();
-        followers.any(|f| f.name == server.name && f.state == "streaming")
+        server.view.is_some() && followers.any(|f| f.name == server.name && f.state == "streaming")
     };
     !view.waits_for.is_empty()
         && !database

@@ -49,6 +49,7 @@ pub(super) fn check(file: &ClusterFile, problems: &mut Vec<Problem>) {
                 if ks.rooms.len() == scheme.rooms() {
                     contents(file, ks, problems);
                     quorum(file, ks, scheme, problems);
+                    servers(file, ks, scheme, problems);
                 }
                 recovery(file, ks, problems);
             }
@@ -254,6 +255,30 @@ fn quorum(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mut
                     .expected("more than half, or nobody can decide when this room goes dark")
                     .help("spread them evenly, one in each room and one on the arbiter"),
             );
+        }
+    }
+}
+
+/// Where commits wait for the other room alone, a second server in the room may lack what only the
+/// other room has confirmed, and would be elected all the same.
+fn servers(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mut Vec<Problem>) {
+    if scheme.heals_itself() {
+        return;
+    }
+    let mut alone = vec![RECOVERY];
+    if scheme.is_synchronous_across_rooms() {
+        alone.push("pgserver");
+    }
+    for room in &ks.rooms {
+        for job in &alone {
+            let there = count_in(file, room, job);
+            if there > 1 {
+                let message = format!("the room `{}` has {there} `{job}`", room.name.value);
+                problems.push(at(&room.name, message).expected("one").help(
+                    "commits wait for the other room; a second server here could be elected \
+                     without what only that room has confirmed",
+                ));
+            }
         }
     }
 }

@@ -99,7 +99,10 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
 /// `ok` where one server takes writes and all others follow it, else what isn't so.
 fn verdict(database: &Database<'_>) -> String {
     match (database.primaries().len(), database.strays().len()) {
-        (1, 0) => "ok".to_owned(),
+        (1, 0) if database.is_protected() => "ok".to_owned(),
+        (1, 0) => {
+            "writable, but commits wait for nobody: losing the primary would lose writes".to_owned()
+        }
         (1, 1) => "writable, 1 server doesn't follow".to_owned(),
         (1, strays) => format!("writable, {strays} servers don't follow"),
         (0, _) => "NOT WRITABLE: no server takes writes".to_owned(),

@@ -5,6 +5,7 @@
 pub mod cut;
 pub mod fleet;
 pub mod ground;
+pub mod rooms;
 pub mod site;
 pub mod sshd;
 

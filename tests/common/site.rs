@@ -42,6 +42,24 @@ impl Site {
         Some(site)
     }
 
+    /// Writes a cluster file that has no `ssh` of its own into a folder, with what `fill` adds there;
+    /// no machine is booted yet. `None`, said loudly, where machines can't be booted.
+    pub fn prepared(text: &str, fill: impl FnOnce(&Path)) -> Option<Site> {
+        if let Err(missing) = requirements() {
+            let name = text.lines().next().unwrap_or_default();
+            skip(&format!("{name}: the lab can't run here ({})", missing[0]));
+            return None;
+        }
+        let folder = TempDir::new().unwrap();
+        fill(folder.path());
+        let file = folder.path().join("cluster.yml");
+        let login = "ssh: {user: paas, identity: .lab/id_ed25519, known_hosts: .lab/known_hosts}\n";
+        fs::write(&file, format!("{text}{login}")).unwrap();
+        let site = Site { folder, file };
+        site.succeeds(&["lab", "down"]);
+        Some(site)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

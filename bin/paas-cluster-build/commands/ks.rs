@@ -51,7 +51,7 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
             show(*json, &json!(database), || {
                 report::check_pg(&site, &database)
             });
-            let is_well = database.primary().is_some() && database.strays().is_empty();
+            let is_well = database.is_protected() && database.strays().is_empty();
             Ok(well(is_well))
         }
         KsAction::Doctor { json } => {
@@ -155,7 +155,11 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
                 "action": "CheckPGResponse",
                 "ret_code": 0,
                 "db_name": db.name(),
-                "status": if database.primary().is_some() { "ok" } else { "error" },
+                "status": match (database.primary(), database.is_protected()) {
+                    (None, _) => "error",
+                    (Some(_), false) => "unprotected",
+                    (Some(_), true) => "ok",
+                },
                 "primary_node": database.primary().map(|primary| primary.name.as_str()),
                 "pg_nodes": database.servers,
             });

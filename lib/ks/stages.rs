@@ -128,14 +128,16 @@ pub(super) fn forget(site: &Site<'_>, room: &str) -> Outline {
         let room = site.ks.room(room);
         room.is_some_and(|room| room.hosts.contains(host))
     };
-    let mut hosts = reachable(site, "memcached");
-    hosts.extend(reachable(site, "webservice"));
+    let (caches, services) = (reachable(site, "memcached"), reachable(site, "webservice"));
+    let mut hosts = [caches.clone(), services.clone()].concat();
     hosts.sort();
     hosts.dedup();
     hosts.retain(is_there);
-    let tasks = hosts
-        .into_iter()
-        .map(|host| KsTask::new(KsScript::Forget, host));
+    let tasks = hosts.into_iter().map(|host| {
+        KsTask::new(KsScript::Forget, host)
+            .with("cache", caches.contains(&host))
+            .with("services", services.contains(&host))
+    });
     stage(&format!("forget what {room} cached"), tasks.collect())
 }
 

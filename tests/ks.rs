@@ -149,6 +149,7 @@ fn to(room: &str, back: bool) -> Switch {
         to: room.to_owned(),
         back,
         disaster_zone: None,
+        given_up: None,
     }
 }
 
@@ -301,7 +302,7 @@ fn two_primaries_stop_everything() {
         );
     }
     let plan = plan(&cluster, &facts, |site| {
-        recover(site, Db::Global, "global1a-pgserver0")
+        recover(site, Db::Global, "global1a-pgserver0", None)
     });
     assert_refused(&plan, "all take writes");
     let site = Site {
@@ -328,7 +329,7 @@ fn a_primary_that_lags_is_not_made_one() {
     let day = replaced(day, "10.8.5.12", look("global", &behind));
     let facts = facts(&cluster, &day);
     let plan = plan(&cluster, &facts, |site| {
-        recover(site, Db::Global, "global2a-pgserver1")
+        recover(site, Db::Global, "global2a-pgserver1", None)
     });
     assert_refused(&plan, "has 400 bytes more than global2a-pgserver1");
 }
@@ -338,7 +339,7 @@ fn a_name_that_is_no_server_is_told_with_those_that_are() {
     let cluster = two_rooms();
     let facts = facts(&cluster, &good_day());
     let plan = plan(&cluster, &facts, |site| {
-        recover(site, Db::Recovery, "global1a-pgserver0")
+        recover(site, Db::Recovery, "global1a-pgserver0", None)
     });
     assert_refused(
         &plan,
@@ -351,7 +352,9 @@ fn a_dark_standby_room_lets_commits_go_on_and_comes_back() {
     let cluster = two_rooms();
     let dark = facts(&cluster, &without(good_day(), "10.8.5."));
     let name = "global1a-recoverypgserver0";
-    let relax = plan(&cluster, &dark, |site| recover(site, Db::Recovery, name));
+    let relax = plan(&cluster, &dark, |site| {
+        recover(site, Db::Recovery, name, None)
+    });
     assert!(relax.is_go(), "{:#?}", relax.gates);
     assert_eq!(steps(&relax), ["ks-wait-for-recovery 10.8.4.11"]);
     assert_eq!(
@@ -375,7 +378,9 @@ fn a_dark_standby_room_lets_commits_go_on_and_comes_back() {
         look("global", &STANDBY) + "unit recovery activating\n",
     );
     let back = facts(&cluster, &day);
-    let adopt = plan(&cluster, &back, |site| recover(site, Db::Recovery, name));
+    let adopt = plan(&cluster, &back, |site| {
+        recover(site, Db::Recovery, name, None)
+    });
     assert!(adopt.is_go(), "{:#?}", adopt.gates);
     assert_eq!(
         steps(&adopt),
@@ -394,7 +399,9 @@ fn without_a_majority_nothing_is_promised() {
         &[("10.8.1.11", look("global", &STANDBY) + "zookeeper none\n")],
     );
     for name in ["global1a-pgserver0", "global2a-pgserver0"] {
-        let plan = plan(&cluster, &facts, |site| recover(site, Db::Global, name));
+        let plan = plan(&cluster, &facts, |site| {
+            recover(site, Db::Global, name, None)
+        });
         assert_refused(&plan, "0 of 3 serve, so nobody can be elected");
     }
     let plan = plan(&cluster, &facts, |site| {

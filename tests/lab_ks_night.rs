@@ -360,7 +360,6 @@ fn cut_from_each_other(rooms: &Rooms, is_synchronous: bool) {
     rooms
         .site
         .succeeds(&["lab", "heal-rooms", "global1a", "global2a"]);
-    rooms.await_all_follow("global");
     let primary = primary_name(rooms, "global1a");
     rooms.ks(&[
         "recover-pg",
@@ -370,6 +369,7 @@ fn cut_from_each_other(rooms: &Rooms, is_synchronous: bool) {
         &primary,
         "--yes",
     ]);
+    rooms.await_all_follow("global");
     let acknowledged = writers.finish();
     println!(
         "rooms cut from each other: {} acknowledged writes, none lost",

@@ -25,10 +25,11 @@ bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
 if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
 
 changed=false
-# put FILE MODE: FILE.new becomes FILE; what postgres must read belongs to its group.
+# put FILE MODE: FILE.new becomes FILE, and changed tells whether that is new; what postgres must read
+# belongs to its group.
 put() {
 	if ! [ -e "$1" ]; then install -m "$2" -g postgres /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if cmp -s "$1" "$1.new"; then changed=false; else changed=true; fi
 	put_in_place "$1" "$1.new"
 }
 
@@ -52,6 +53,7 @@ print()
 ' "$bin" >"$config.new"
 )
 put "$config" 0640
+config_changed=$changed
 install -d -o postgres -g postgres -m 0700 "/var/lib/postgresql/paas-$database"
 
 guard_line=
@@ -72,6 +74,7 @@ if [ -n "$guard" ]; then
 {% for node in others %}		printf '	server %s %s:%s check port %s\n' {{ node.name }} {{ node.address }} "$port" "$rest"
 {% endfor %}	} >"/etc/patroni/$database.link.cfg.new"
 	put "/etc/patroni/$database.link.cfg" 0644
+	link_changed=$changed
 	{
 		printf '%s\n' '[Unit]' "Description=the way to the other room's $database database" \
 			After=network-online.target '[Service]' DynamicUser=yes \
@@ -79,6 +82,7 @@ if [ -n "$guard" ]; then
 			Restart=always RestartSec=1 '[Install]' WantedBy=multi-user.target
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put "/etc/systemd/system/pg-link-$database.service" 0644
+	if [ "$changed" = true ]; then link_changed=true; fi
 fi
 # A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
 {
@@ -91,15 +95,40 @@ fi
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
 put "/etc/systemd/system/$unit.service" 0644
+unit_changed=$changed
 systemctl daemon-reload
 if [ -n "$guard" ]; then
 	systemctl enable --quiet "pg-link-$database"
-	if [ "$changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
+	if [ "$link_changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
 		systemctl restart "pg-link-$database"
 	fi
 fi
+# reaches ADDRESS: Patroni answers there.
+reaches() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$rest" 2>/dev/null
+}
+
+# A restart of the room's only primary needs the guard's word, which it can't give while the other
+# room is dark.
+may_restart() {
+	if [ -z "$guard" ] || ! http_answers "$rest" /primary >/dev/null; then return 0; fi
+{% for node in others %}	if reaches {{ node.address }}; then return 0; fi
+{% endfor %}	return 1
+}
+
+# An operation that stopped it means it: ks recover-pg starts it again.
+if systemctl cat -- "$unit" >/dev/null 2>&1 && [ -e "/var/lib/postgresql/paas-$database/data/PG_VERSION" ] &&
+	! systemctl is-enabled --quiet "$unit" && ! systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	fail "an operation stopped $unit; ks recover-pg --db $database has it follow again"
+fi
 systemctl enable --quiet "$unit"
-if [ "$changed" = true ] || ! systemctl is-active --quiet "$unit"; then
+# Patroni takes over most of its configuration without a restart, PostgreSQL's with it.
+if systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	if [ "$config_changed" = true ]; then systemctl reload "$unit"; fi
+elif systemctl is-active --quiet "$unit" && ! may_restart; then
+	fail "the other room is dark, so $unit could not start again; nothing was restarted"
+else
 	# The guard may say no: then systemd tries again, and the wait below tells what it said.
 	systemctl restart "$unit" || systemctl start --no-block "$unit"
 fi

@@ -4,13 +4,16 @@
 Runs before Patroni, in schemes in which a person switches between two rooms. A room that comes back
 alone knows nothing of a switch: its own ZooKeeper would let it write again beside the room that took
 over, on the same timeline number, and no rewind would ever see it. So it asks the other room first,
-and where that can't be asked, it doesn't start; a person may overrule that.
+and where that can't be asked, it doesn't start; a person may overrule that, once.
 Written by paas-cluster-build; exit status 0 lets Patroni start.
 """
 import json
 import logging
 import os
+import shutil
+import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -21,23 +24,31 @@ logging.disable(logging.CRITICAL)
 database = sys.argv[1]
 with open(f"/etc/patroni/{database}.guard") as file:
     facts = json.load(file)
-override = f"/etc/patroni/{database}.may-start-alone"
+data = facts["data_dir"]
+
+# A person's word holds for this one look, whatever comes of it.
+override = f"/run/paas-{database}.may-start-alone"
+may_start_alone = os.path.exists(override)
+if may_start_alone:
+    os.unlink(override)
 
 
 def get(host, path):
-    """Returns (status, body), or None where nobody answers."""
+    """Returns (status, body), "refused" where the host is there and nobody listens, else None."""
     try:
         with urllib.request.urlopen(f"http://{host}{path}", timeout=3) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, b""
+        return error.code, error.read()
+    except urllib.error.URLError as error:
+        return "refused" if isinstance(error.reason, ConnectionRefusedError) else None
     except OSError:
         return None
 
 
 def says(host, path):
     answer = get(host, path)
-    return answer is not None and answer[0] == 200
+    return isinstance(answer, tuple) and answer[0] == 200
 
 
 def go(why):
@@ -48,6 +59,31 @@ def go(why):
 def stay(why):
     print(f"room-guard: not started: {why}", file=sys.stderr)
     sys.exit(1)
+
+
+def local_control():
+    """Reads what the data directory says of itself."""
+    binary = sorted(
+        f"/usr/lib/postgresql/{version}/bin/pg_controldata"
+        for version in os.listdir("/usr/lib/postgresql")
+    )[-1]
+    said = subprocess.run([binary, data], capture_output=True, text=True, env={"LC_ALL": "C"})
+    lines = (line.split(":", 1) for line in said.stdout.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in lines}
+
+
+def keep_log(control):
+    """Keeps the end of what this room wrote, which a rewind throws away; the newest two of them."""
+    if control.get("Database cluster state", "").startswith("shut down"):
+        return
+    home = os.path.dirname(data)
+    kept = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
+    for name in kept[:-1]:
+        shutil.rmtree(os.path.join(home, name))
+    target = os.path.join(home, time.strftime("wal.before-%Y%m%dT%H%M%SZ", time.gmtime()))
+    shutil.copytree(os.path.join(data, "pg_wal"), target + ".half", symlinks=True)
+    os.rename(target + ".half", target)
+    print(f"room-guard: what this room wrote last is kept in {target}")
 
 
 if any(says(host, path) for host in facts["peers"] for path in ("/primary", "/standby-leader")):
@@ -65,31 +101,46 @@ except NoNodeError:
     own = None
 
 answers = [get(host, "/config") for host in facts["others"]]
-configs = [json.loads(answer[1]) for answer in answers if answer and answer[0] == 200]
+configs = [json.loads(answer[1]) for answer in answers if isinstance(answer, tuple) and answer[0] == 200]
+leaders = [host for host in facts["others"] if says(host, "/primary")]
 # Promoted, or just being promoted: its configuration says so first.
-other_leads = any(says(host, "/primary") for host in facts["others"]) or any(
-    not config.get("standby_cluster") for config in configs
-)
-has_data = os.path.exists(os.path.join(facts["data_dir"], "PG_VERSION"))
+other_leads = bool(leaders) or any(not config.get("standby_cluster") for config in configs)
+has_data = os.path.exists(os.path.join(data, "PG_VERSION"))
 
-if not has_data:
-    if own is None or own.get("standby_cluster") or not other_leads:
-        go("there is no data here yet")
 if own is not None and own.get("standby_cluster"):
     go("this room follows the other one")
+
 if other_leads:
+    if has_data:
+        if not leaders:
+            stay("the other room is just taking over; its data can't be compared with this room's yet")
+        control = local_control()
+        theirs = json.loads(get(leaders[0], "/patroni")[1])
+        if str(theirs.get("database_system_identifier")) != control.get("Database system identifier"):
+            stay("the other room leads, with a database that was never this one's; move this room's data aside")
+        # Both were promoted from one point: no rewind sees where they parted.
+        if int(theirs.get("timeline") or 0) <= int(control.get("Latest checkpoint's TimeLineID") or 0):
+            stay(
+                "both rooms have led on one timeline, so this one can't be rewound; "
+                f"paas-cluster-build ks recover-pg --db {database} --primary NODE copies it anew"
+            )
+        keep_log(control)
     follower = dict(own or facts["bootstrap"])
     follower["standby_cluster"] = facts["standby_cluster"]
+    # The slot for the other room is the leading room's to keep.
+    follower.pop("slots", None)
     text = json.dumps(follower, separators=(",", ":")).encode()
     if own is None:
         client.create(path, text, makepath=True)
     else:
         client.set(path, text)
     go("the other room leads: this one follows it from now on")
+
 if configs:
-    go("the other room follows this one")
-if os.path.exists(override):
-    os.unlink(override)
+    go("the other room follows this one, or waits for it")
+if not has_data and own is None and any(answer is not None for answer in answers):
+    go("nothing is here yet, nor in the other room: a first start")
+if may_start_alone:
     go("the other room can't be asked, but a person said that this one may start alone")
 stay(
     "the other room can't be asked, and it may have taken over; if it's dark, a person decides with "

@@ -81,8 +81,10 @@ pub(super) fn patroni(
             "pg_hba": hba,
             // A copy doesn't wait for the primary's next unhurried checkpoint.
             "basebackup": {"checkpoint": "fast"},
-            "remove_data_directory_on_rewind_failure": true,
-            "remove_data_directory_on_diverged_timelines": true,
+            // In one cluster a standby that can't be rewound is copied anew; between two rooms a
+            // person has that done, and the data is kept aside.
+            "remove_data_directory_on_rewind_failure": ks.scheme.heals_itself(),
+            "remove_data_directory_on_diverged_timelines": ks.scheme.heals_itself(),
             "authentication": {
                 "superuser": {"username": "postgres", "password": "@superuser"},
                 "replication": {"username": "replicator", "password": "@replication"},
@@ -108,6 +110,8 @@ fn dcs(database: &Database, context: &Context<'_>, nodes: &[Node]) -> Result<Val
     let mut parameters = json!({
         "wal_log_hints": "on",
         "wal_keep_size": "256MB",
+        // What is kept for a room that stays dark must not fill the disk; beyond it, it's copied anew.
+        "max_slot_wal_keep_size": "8GB",
         "max_connections": 100,
         // They bound how long a commit waits for a standby whose room was cut off.
         "wal_sender_timeout": "5s",
@@ -127,7 +131,10 @@ fn dcs(database: &Database, context: &Context<'_>, nodes: &[Node]) -> Result<Val
         // not even in the moment after a promotion. With two rooms the one that is left goes on.
         dcs["synchronous_mode_strict"] = json!(ks.rooms.len() > 2);
     } else if let Some(other) = ks.other_room(&room.name) {
-        dcs["slots"] = json!({ other.name.as_str(): {"type": "physical"} });
+        // Only where somebody follows: an unused slot would keep every segment for ever.
+        if room.name == ks.rooms[0].name {
+            dcs["slots"] = json!({ other.name.as_str(): {"type": "physical"} });
+        }
         if is_synchronous_across(database, context)? {
             dcs["synchronous_mode"] = json!(false);
             if room.name == ks.rooms[0].name {

@@ -1,8 +1,17 @@
-# Has this server follow the primary: started, then where it can't catch up by itself, copied anew.
+# Has this server follow the primary: started, then, where it doesn't get on by itself, copied anew.
 # What it had is kept aside until the copy is proved.
 use {{ database }}
-timeline={{ timeline }}
+primary={{ primary }}
 peers={{ peers }}
+
+# Without a source nothing can be copied, and what is here may be the best that's left.
+case $(http GET "$primary" "$rest" /primary) in
+200*) ;;
+*) fail "this host can't reach the primary at $primary; nothing was changed" ;;
+esac
+if says "$rest" /primary; then fail 'this server is a primary itself; it has to be stopped first'; fi
+timeline=$(http GET "$primary" "$rest" /patroni | sed -n 's/.*"timeline": *\([0-9]*\).*/\1/p')
+if [ -z "$timeline" ]; then fail "the primary at $primary doesn't say on which timeline it is"; fi
 
 # It receives from its source at this moment, on the primary's timeline.
 follows() {
@@ -10,17 +19,31 @@ follows() {
 	[ "$said" = "streaming $timeline" ]
 }
 
-# wait_following SECONDS
+# What changes as long as it gets on: a copy grows, a recovery proceeds.
+position() {
+	printf 'select pg_last_wal_replay_lsn()' | sql postgres 2>/dev/null || :
+	du -sk "$home" 2>/dev/null || :
+	pgrep -u postgres -f 'pg_rewind|startup recovering' | head -n 3 || :
+}
+
+# wait_following SECONDS: gives up when it hasn't got on for so long.
 wait_following() {
 	begin=$(now)
+	before=
 	until follows; do
-		if [ $(($(now) - begin)) -ge "$1" ]; then return 1; fi
+		after=$(position)
+		if [ "$after" != "$before" ]; then
+			before=$after
+			begin=$(now)
+		elif [ $(($(now) - begin)) -ge "$1" ]; then
+			return 1
+		fi
 		sleep 1
 	done
 }
 
-# Nobody else in the room leads, so the first copy comes from the other room: Patroni makes it only
-# where it believes the cluster to be new.
+# Nobody else in the room leads, so the copy comes from the other room: Patroni makes it only where
+# it believes the cluster to be new. Never in a cluster that goes across the rooms.
 forget_initialized() {
 	for peer in $peers; do
 		for role in /primary /standby-leader; do
@@ -34,34 +57,39 @@ forget_initialized() {
 		from kazoo.client import KazooClient
 		logging.disable(logging.CRITICAL)
 		with open(sys.argv[1]) as file:
-		    hosts = json.load(file)["zookeeper"]["hosts"]
-		client = KazooClient(hosts=",".join(hosts), timeout=10)
+		    settings = json.load(file)
+		client = KazooClient(hosts=",".join(settings["zookeeper"]["hosts"]), timeout=10)
 		client.start(timeout=15)
-		path = f"/service/{sys.argv[2]}/initialize"
-		if client.exists(path):
-		    client.delete(path)
+		service = f"/service/{sys.argv[2]}"
+		config = json.loads(client.get(service + "/config")[0]) if client.exists(service + "/config") else {}
+		if config.get("standby_cluster") and client.exists(service + "/initialize"):
+		    client.delete(service + "/initialize")
 		client.stop()
 	END
 }
 
 copy_anew() {
 	systemctl stop "$unit"
+	# The first that was kept aside is the one that counts.
 	if [ -e "$home/data" ]; then
-		aside=$home/data.aside-$(date -u +%Y%m%dT%H%M%SZ)
-		mv "$home/data" "$aside"
-		log "kept aside: $aside"
+		if ls -d "$home"/data.aside-* >/dev/null 2>&1; then
+			rm -rf "$home/data"
+		else
+			aside=$home/data.aside-$(date -u +%Y%m%dT%H%M%SZ)
+			mv "$home/data" "$aside"
+			log "kept aside: $aside"
+		fi
 	fi
 	forget_initialized
 	systemctl start "$unit"
-	if ! wait_following 900; then
+	if ! wait_following 300; then
 		journalctl -q --no-pager -n 20 -u "$unit" || :
-		fail "it doesn't follow after 900 s; its old data is still there"
+		fail "it doesn't get on; its old data is still there"
 	fi
 }
 
-if says "$rest" /primary; then fail 'this server is a primary itself; it has to be stopped first'; fi
 systemctl enable --quiet "$unit"
-systemctl start "$unit" || :
+systemctl start "$unit" || systemctl start --no-block "$unit"
 if ! wait_following 60; then
 	log 'it does not catch up by itself: it is copied anew'
 	copy_anew

@@ -15,6 +15,10 @@ for name in $databases; do
 	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
+	printf 'control %s %s\n' "$name" "$(
+		"$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" 2>/dev/null |
+			sed -n "s/^Latest checkpoint's TimeLineID: *//p"
+	)"
 	for aside in "$home"/data.aside-*; do
 		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
 	done

@@ -2,6 +2,8 @@
 use {{ database }}
 planned={{ planned }}
 peers={{ peers }}
+others={{ others }}
+slot={{ slot }}
 
 # A server of this room is the primary.
 has_primary() {
@@ -16,7 +18,18 @@ has_primary() {
 	return 1
 }
 
+# leads_elsewhere: a server of the other room takes writes.
+leads_elsewhere() {
+	for other in $others; do
+		case $(http GET "$other" "$rest" /primary) in
+		200*) return 0 ;;
+		esac
+	done
+	return 1
+}
+
 if has_primary; then exit 0; fi
+if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
 if ! says "$rest" /health; then fail "this server doesn't run; choose another"; fi
 
 # The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
@@ -43,8 +56,18 @@ if [ "$planned" = true ]; then
 		sleep 0.5
 	done
 fi
+if [ "$planned" != true ]; then
+	# It was dark when the plan was made. If anything of it answers now, it's back, and may start to
+	# take writes at any moment.
+	for other in $others; do
+		case $(http GET "$other" "$rest" /config) in
+		000*) ;;
+		*) fail "$other answers again; nothing was promoted: plan again" ;;
+		esac
+	done
+fi
 patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
-	-p synchronous_standby_names=null >/dev/null
+	-p synchronous_standby_names=null -s "slots.$slot.type=physical" >/dev/null
 begin=$(now)
 until has_primary; do
 	if [ $(($(now) - begin)) -ge 90 ]; then
@@ -53,3 +76,8 @@ until has_primary; do
 	fi
 	sleep 0.2
 done
+# One that came back in this very moment may have looked here just before.
+if leads_elsewhere; then
+	systemctl stop "$unit"
+	fail 'the other room came back and takes writes, so this one was stopped again; plan again'
+fi

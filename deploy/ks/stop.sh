@@ -2,17 +2,17 @@
 use {{ database }}
 needed={{ follower }}
 
-if systemctl is-active --quiet "$unit"; then
-	if [ -n "$needed" ] && says "$rest" /primary; then
-		# Looked at again here: who takes over must be following at this moment.
-		following=$(printf "select count(*) from pg_stat_replication where application_name = :'name' and state = 'streaming'" |
-			sql -v name="$needed" postgres)
-		if [ "$following" != 1 ]; then
-			fail "$needed doesn't follow any more; nothing was stopped"
-		fi
+if [ -n "$needed" ] && says "$rest" /primary; then
+	# Looked at again here: who takes over must be following at this moment.
+	following=$(printf "select count(*) from pg_stat_replication where application_name = :'name' and state = 'streaming'" |
+		sql -v name="$needed" postgres)
+	if [ "$following" != 1 ]; then
+		fail "$needed doesn't follow any more; nothing was stopped"
 	fi
-	systemctl stop "$unit"
 fi
+# Also one that the guard holds back and that systemd would try again; it stays stopped, over a
+# restart of the machine too, until it's told to follow.
+systemctl disable --quiet --now "$unit"
 if pgrep -u postgres -f -- "-D $home/data" >/dev/null; then
 	fail "a server process of $database is still there"
 fi

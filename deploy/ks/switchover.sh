@@ -22,3 +22,9 @@ while true; do
 	sleep 1
 done
 patronictl -c "$config" switchover "$database" --master "$leader" --candidate "$candidate" --force
+# patronictl ends with 0 also where Patroni refused.
+begin=$(now)
+until patronictl -c "$config" list -f tsv | cut -f 2,4 | grep -q "^$candidate	Leader"; do
+	if [ $(($(now) - begin)) -ge 60 ]; then fail "$candidate did not become the primary"; fi
+	sleep 0.5
+done

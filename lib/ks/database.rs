@@ -169,9 +169,12 @@ impl<'a> Database<'a> {
     pub fn is_protected(&self) -> bool {
         self.primary().is_some_and(|primary| {
             let waits = primary.view.map_or("", |view| view.waits_for.as_str());
+            // A star stands for anybody.
+            let is_waited_for = |other: &Server<'_>| {
+                waits.contains('*') || waits.contains(&format!("\"{}\"", other.name))
+            };
             let mut others = self.servers.iter();
-            others
-                .any(|other| waits.contains(&format!("\"{}\"", other.name)) && self.follows(other))
+            others.any(|other| is_waited_for(other) && self.follows(other))
         })
     }
 

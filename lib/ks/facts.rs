@@ -69,6 +69,8 @@ pub struct ServerView {
     pub follows_other_room: Option<bool>,
     /// The timeline on which it receives from its source at this moment.
     pub streams_on: Option<u64>,
+    /// The timeline of the last checkpoint in its data directory, also where it doesn't run.
+    pub checkpoint_timeline: Option<u64>,
     /// Why the guard doesn't let it start.
     pub held: Option<String>,
     /// Data directories that were kept aside.
@@ -142,7 +144,7 @@ impl HostView {
                 }
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
-                "unit" | "node" | "config" | "sync" | "received" | "why" | "aside" => {
+                "unit" | "node" | "config" | "sync" | "received" | "why" | "control" | "aside" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -192,6 +194,7 @@ impl ServerView {
                     self.streams_on = words.next().and_then(|word| word.parse().ok());
                 }
             }
+            "control" => self.checkpoint_timeline = rest.parse().ok(),
             "why" if !rest.is_empty() => self.held = Some(rest.to_owned()),
             "aside" => self.aside.push(rest.to_owned()),
             _ => {}

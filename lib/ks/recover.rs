@@ -2,15 +2,16 @@
 //! when they return.
 
 use super::database::{Database, Db, Server};
-use super::facts::Role;
+use super::facts::{Role, ServerView};
 use super::gate::Gate;
 use super::stages::{self, about, stage};
-use super::switch::{caught_up, disaster, heir, is_stuck, one_primary, quorum};
+use super::switch::{can_be_stopped, caught_up, disaster, heir, is_stuck, one_primary, quorum};
 use super::{KsPlan, Site};
-use crate::operation::{KsScript, Operation};
+use crate::operation::{KsScript, Operation, Outline};
 
-/// Plans it; `name` is the server that is to be the primary, or is it.
-pub fn recover(site: &Site<'_>, db: Db, name: &str) -> KsPlan {
+/// Plans it; `name` is the server that is to be the primary, or is it; `given_up` the room that a
+/// person has given up, by typing its name.
+pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> KsPlan {
     let database = site.database(db);
     let mut plan = KsPlan {
         gates: Vec::new(),
@@ -40,16 +41,23 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str) -> KsPlan {
         Some(primary) if primary.name == server.name => adopt(site, &database, server, &mut plan),
         Some(primary) => hand_over(site, &database, primary, server, &mut plan),
         None if database.primaries().len() > 1 => {}
-        None => take_over(site, &database, server, &mut plan),
+        None => take_over(site, &database, server, given_up, &mut plan),
     }
     plan
 }
 
 /// It is the primary: commits stop waiting for the dead, and who returned is taken back.
-fn adopt(site: &Site<'_>, database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
-    let timeline = primary.view.and_then(|view| view.timeline).unwrap_or(0);
-    let strays = database.strays();
-    let (back, gone): (Vec<_>, Vec<_>) = strays.into_iter().partition(|s| s.view.is_some());
+pub(super) fn adopt(
+    site: &Site<'_>,
+    database: &Database<'_>,
+    primary: &Server<'_>,
+    plan: &mut KsPlan,
+) {
+    let is_alone = is_stuck(database, primary);
+    let (back, gone): (Vec<_>, Vec<_>) = database
+        .strays()
+        .into_iter()
+        .partition(|server| server.view.is_some());
     let names = |servers: &[&Server<'_>]| -> String {
         let list: Vec<String> = servers
             .iter()
@@ -58,6 +66,32 @@ fn adopt(site: &Site<'_>, database: &Database<'_>, primary: &Server<'_>, plan: &
         list.join("; ")
     };
     let question = "who doesn't follow?";
+    let across = site
+        .ks
+        .other_room(primary.room)
+        .filter(|_| !site.ks.scheme.heals_itself() && database.db.is_synchronous(site.ks));
+    if across.is_some() && is_alone {
+        // Whoever doesn't follow may be cut off from the primary, though not from here: what it has
+        // is left alone until it can reach its source.
+        let strays = [back, gone].concat();
+        plan.gates.push(Gate::warn(
+            question,
+            format!(
+                "{}; writes hang, so first they go on without; once the other room can reach this \
+                 one, the same command takes it back",
+                names(&strays)
+            ),
+        ));
+        plan.loses = format!(
+            "nothing now; while {} is alone, losing it as well would lose what it takes from here on",
+            primary.room
+        );
+        plan.operation
+            .stages
+            .push(stages::wait_for(database, primary.host, ""));
+        plan.expected_seconds = 5;
+        return;
+    }
     plan.gates.push(match (back.is_empty(), gone.is_empty()) {
         (true, true) => Gate::go(question, "everybody does"),
         (false, true) => Gate::go(question, format!("to be taken back: {}", names(&back))),
@@ -74,33 +108,42 @@ fn adopt(site: &Site<'_>, database: &Database<'_>, primary: &Server<'_>, plan: &
             ),
         ),
     });
-    let across = site
-        .ks
-        .other_room(primary.room)
-        .filter(|_| !site.ks.scheme.heals_itself() && database.db.is_synchronous(site.ks));
-    if across.is_some() && is_stuck(database, primary) {
-        plan.loses = format!(
-            "nothing now; while {} is alone, losing it as well would lose what it takes from here on",
-            primary.room
-        );
-        plan.operation
-            .stages
-            .push(stages::wait_for(database, primary.host, ""));
-    }
-    plan.operation
-        .stages
-        .extend(stages::follow(database, &back, timeline, false));
+    let stages = &mut plan.operation.stages;
+    stages.extend(stages::follow(database, &back, primary.host, false));
     if let Some(other) = across {
         let will_follow = |server: &Server<'_>| server.view.is_some();
         let waits = primary.view.map_or("", |view| view.waits_for.as_str());
         let wanted = database.any_of(&other.name);
         if database.in_room(&other.name).any(will_follow) && (waits != wanted || !back.is_empty()) {
-            plan.operation
-                .stages
-                .push(stages::wait_for(database, primary.host, &wanted));
+            stages.push(stages::wait_for(database, primary.host, &wanted));
         }
     }
+    if database.db == Db::Global && !site.ks.scheme.heals_itself() {
+        lead_here(site, primary, stages);
+    }
     plan.expected_seconds = 5 + 60 * back.len() as u64;
+}
+
+/// What came back may still lead to where the primary was, or have that cached.
+fn lead_here(site: &Site<'_>, primary: &Server<'_>, stages: &mut Vec<Outline>) {
+    let views = site.facts.hosts.values();
+    let leads_astray =
+        |entry: &Option<String>| entry.as_deref().is_some_and(|room| room != primary.room);
+    if views.clone().any(|view| leads_astray(&view.entry)) {
+        stages.push(stages::serve(site, primary.room));
+    }
+    for room in &site.ks.rooms {
+        let hosts = site.facts.hosts.iter();
+        let mut caches = hosts.filter(|(host, _)| room.hosts.contains(host));
+        let is_stale = |cached: &Option<String>| {
+            cached
+                .as_deref()
+                .is_some_and(|cached| !cached.is_empty() && cached != primary.room)
+        };
+        if caches.any(|(_, view)| is_stale(&view.cached)) {
+            stages.push(stages::forget(site, &room.name));
+        }
+    }
 }
 
 /// Another server is the primary: it hands over in order.
@@ -140,20 +183,26 @@ fn hand_over(
     let Some(leader) = heir(database, server.room, &mut plan.gates) else {
         return;
     };
-    let promotion = stages::promote(database, leader, true);
+    can_be_stopped(database, primary.room, &mut plan.gates);
+    let promotion = stages::promote(database, leader, primary.room, true);
     plan.point_of_no_return = Some(promotion.name.clone());
     let stages = &mut plan.operation.stages;
     stages.extend(stages::stop_room(database, primary.room, &leader.name));
     stages.push(promotion);
-    let timeline = leader.view.and_then(|view| view.timeline).unwrap_or(0) + 1;
     let old: Vec<&Server<'_>> = database.in_room(primary.room).collect();
-    stages.extend(stages::follow(database, &old, timeline, true));
+    stages.extend(stages::follow(database, &old, leader.host, true));
     let names = database.any_of(primary.room);
     stages.push(stages::wait_for(database, leader.host, &names));
 }
 
 /// Nobody is the primary: this one is made it.
-fn take_over(site: &Site<'_>, database: &Database<'_>, server: &Server<'_>, plan: &mut KsPlan) {
+fn take_over(
+    site: &Site<'_>,
+    database: &Database<'_>,
+    server: &Server<'_>,
+    given_up: Option<&str>,
+    plan: &mut KsPlan,
+) {
     let question = "can it take over?";
     let Some(view) = server.view else {
         plan.gates.push(Gate::no(
@@ -170,19 +219,12 @@ fn take_over(site: &Site<'_>, database: &Database<'_>, server: &Server<'_>, plan
         ));
         return;
     }
-    // Nobody that can be asked may have more of what was acknowledged.
-    let own = view.location.unwrap_or(0);
-    let ahead = database.servers.iter().find(|other| {
-        let location = other.view.and_then(|view| view.location).unwrap_or(0);
-        other.room != server.room && location > own
-    });
-    if let Some(other) = ahead {
-        let more = other.view.and_then(|view| view.location).unwrap_or(0) - own;
+    if let Some(other) = better(database, server, view) {
         plan.gates.push(Gate::no(
             question,
             format!(
-                "{} has {more} bytes more than {}: name that one, or it would be lost",
-                other.name, server.name
+                "{other} than {}: name that one, or it would be lost",
+                server.name
             ),
         ));
         return;
@@ -211,15 +253,45 @@ fn take_over(site: &Site<'_>, database: &Database<'_>, server: &Server<'_>, plan
                 .push(stages::wait_for(database, server.host, ""));
         }
     } else {
+        if database.db == Db::Global {
+            plan.gates.push(Gate::no(
+                question,
+                format!(
+                    "the global database moves with everything that follows it: `ks failover --to {}`",
+                    server.room
+                ),
+            ));
+            return;
+        }
         let Some(leader) = heir(database, server.room, &mut plan.gates) else {
             return;
         };
-        disaster(site, database, leader, &lost.name, plan);
+        let complete = disaster(site, database, leader, &lost.name, given_up, plan);
         plan.operation
             .stages
             .extend(stages::stop_room(database, &lost.name, &leader.name));
-        let promotion = stages::promote(database, leader, false);
+        let promotion = stages::promote(database, leader, &lost.name, complete);
         plan.point_of_no_return = Some(promotion.name.clone());
         plan.operation.stages.push(promotion);
     }
+}
+
+/// Says which server of another room has more than this one, as far as that can be compared: a later
+/// timeline, or on the same one a later position where both run.
+fn better(database: &Database<'_>, server: &Server<'_>, view: &ServerView) -> Option<String> {
+    let timeline = |view: &ServerView| view.timeline.max(view.checkpoint_timeline).unwrap_or(0);
+    let own = timeline(view);
+    database.servers.iter().find_map(|other| {
+        let theirs = other.view.filter(|_| other.room != server.room)?;
+        if timeline(theirs) > own {
+            return Some(format!(
+                "{} is on timeline {}, later ({own})",
+                other.name,
+                timeline(theirs)
+            ));
+        }
+        let more = theirs.location?.checked_sub(view.location?)?;
+        let both_run = other.runs() && server.runs() && timeline(theirs) == own;
+        (both_run && more > 0).then(|| format!("{} has {more} bytes more", other.name))
+    })
 }

@@ -46,10 +46,18 @@ pub(super) fn stop_room(database: &Database<'_>, room: &str, follower: &str) -> 
 }
 
 /// Makes a room's servers writable, through the one that follows the other room.
-pub(super) fn promote(database: &Database<'_>, server: &Server<'_>, planned: bool) -> Outline {
+/// `other` is the room that gives it up. With `complete`, only once everything that it wrote is here.
+pub(super) fn promote(
+    database: &Database<'_>,
+    server: &Server<'_>,
+    other: &str,
+    complete: bool,
+) -> Outline {
     let task = about(database.db, KsScript::Promote, server.host)
-        .with("planned", planned)
-        .with("peers", database.addresses(server.room));
+        .with("planned", complete)
+        .with("peers", database.addresses(server.room))
+        .with("others", database.addresses(other))
+        .with("slot", other);
     stage(
         &format!("promote {} ({})", server.room, database.db.name()),
         vec![task],
@@ -61,12 +69,12 @@ pub(super) fn promote(database: &Database<'_>, server: &Server<'_>, planned: boo
 pub(super) fn follow(
     database: &Database<'_>,
     servers: &[&Server<'_>],
-    timeline: u64,
+    primary: IpAddr,
     all_stopped: bool,
 ) -> Vec<Outline> {
     let task = |server: &Server<'_>| {
         about(database.db, KsScript::Follow, server.host)
-            .with("timeline", timeline.to_string())
+            .with("primary", primary.to_string())
             .with("peers", database.addresses(server.room))
     };
     let mut rooms: Vec<&str> = Vec::new();

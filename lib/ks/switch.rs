@@ -20,6 +20,8 @@ pub struct Switch {
     pub back: bool,
     /// The zone that the disaster took with it, which is marked faulty.
     pub disaster_zone: Option<String>,
+    /// The room that a person has given up, by typing its name.
+    pub given_up: Option<String>,
 }
 
 /// Plans a switch of the global database and of everything that follows it.
@@ -210,6 +212,12 @@ fn in_one_cluster(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan:
                 .with("candidate", candidate.name.as_str()),
         ],
     ));
+    if let Some(zone) = &wish.disaster_zone {
+        let zones = [(zone.clone(), "faulty".to_owned())];
+        plan.operation
+            .stages
+            .push(stages::note(candidate.host, "", &zones));
+    }
     let standbys: Vec<_> = database
         .servers
         .iter()
@@ -251,13 +259,23 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
         return;
     };
     let is_planned = database.primary().is_some();
+    // What the old room wrote must be here whole, unless a person has given it up.
+    let mut complete = true;
     if is_planned {
+        can_be_stopped(database, &from.name, &mut plan.gates);
         caught_up(database, leader, &mut plan.gates);
         plan.loses = "nothing: the old primary stops in order first, and the new one has all of it"
             .to_owned();
         plan.expected_seconds = 30;
     } else {
-        disaster(site, database, leader, &from.name, plan);
+        complete = disaster(
+            site,
+            database,
+            leader,
+            &from.name,
+            wish.given_up.as_deref(),
+            plan,
+        );
         plan.expected_seconds = 10;
     }
     if wish.back {
@@ -265,7 +283,7 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     }
     let stops = stages::stop_room(database, &from.name, &leader.name);
     plan.operation.stages.extend(stops);
-    let promotion = stages::promote(database, leader, is_planned);
+    let promotion = stages::promote(database, leader, &from.name, complete);
     plan.point_of_no_return = Some(promotion.name.clone());
     plan.operation.stages.push(promotion);
     let zones: Vec<(String, String)> = wish
@@ -302,10 +320,8 @@ fn adopt_the_old_room(
 ) {
     let stages = &mut plan.operation.stages;
     stages.extend(stages::verify(site, entries, &[]));
-    // A promotion begins the next timeline.
-    let timeline = leader.view.and_then(|view| view.timeline).unwrap_or(0) + 1;
     let old: Vec<&Server<'_>> = database.in_room(from).collect();
-    stages.extend(stages::follow(database, &old, timeline, true));
+    stages.extend(stages::follow(database, &old, leader.host, true));
     if database.db.is_synchronous(site.ks) {
         let names = database.any_of(from);
         stages.push(stages::wait_for(database, leader.host, &names));
@@ -354,7 +370,14 @@ pub(super) fn heir<'b, 'a>(
 
 pub(super) fn caught_up(database: &Database<'_>, server: &Server<'_>, gates: &mut Vec<Gate>) {
     let question = &format!("has {} nearly everything?", server.name);
+    let timeline = database
+        .primary()
+        .and_then(|primary| primary.view?.timeline);
     gates.push(match database.lag(server) {
+        _ if timeline.is_none() => Gate::no(
+            question,
+            "the primary doesn't say on which timeline it is; look again",
+        ),
         _ if !database.follows(server) => Gate::no(
             question,
             format!(
@@ -373,24 +396,59 @@ pub(super) fn caught_up(database: &Database<'_>, server: &Server<'_>, gates: &mu
     });
 }
 
-/// The room that served can't be asked: what that means, and what may be lost.
+/// Every server of a room that gives up the primary can be stopped: one that can't be asked might be
+/// elected there once the primary is gone.
+pub(super) fn can_be_stopped(database: &Database<'_>, room: &str, gates: &mut Vec<Gate>) {
+    let question = &format!("can every server of {room} be stopped?");
+    let silent: Vec<&str> = database
+        .in_room(room)
+        .filter(|server| server.view.is_none())
+        .map(|server| server.name.as_str())
+        .collect();
+    gates.push(match silent[..] {
+        [] => Gate::go(question, "all can be asked"),
+        _ => Gate::no(
+            question,
+            format!(
+                "{} can't be asked, and could become the primary there when the other stops: bring \
+                 it back, or switch its machine off, and leave it out of the file",
+                silent.join(", ")
+            ),
+        ),
+    });
+}
+
+/// The room that served has no primary that can be asked: what that means, and what may be lost.
+/// Returns whether what it wrote has to be whole.
 pub(super) fn disaster(
     site: &Site<'_>,
     database: &Database<'_>,
     leader: &Server<'_>,
     lost: &str,
+    given_up: Option<&str>,
     plan: &mut KsPlan,
-) {
+) -> bool {
     let silent: Vec<&str> = database
         .in_room(lost)
         .filter(|server| server.view.is_none())
         .map(|server| server.name.as_str())
         .collect();
     let question = &format!("can {lost} be kept from writing?");
-    if silent.is_empty() {
+    let complete = silent.is_empty() && given_up != Some(lost);
+    if complete {
         plan.gates.push(Gate::go(
             question,
-            "its servers answer and don't take writes; they are stopped for good first",
+            format!(
+                "its servers answer and none takes writes; they are stopped for good first, and \
+                 {} is promoted only if it has all that they wrote (`--confirm {lost}` gives the \
+                 rest up)",
+                leader.name
+            ),
+        ));
+    } else if silent.is_empty() {
+        plan.gates.push(Gate::warn(
+            question,
+            format!("its servers are stopped first; what only they have is given up with {lost}"),
         ));
     } else {
         let message = format!(
@@ -402,6 +460,7 @@ pub(super) fn disaster(
         plan.unfenced = Some(lost.to_owned());
     }
     plan.loses = match database.db.is_synchronous(site.ks) {
+        _ if complete => "nothing: it's promoted only with all that was written".to_owned(),
         true => format!(
             "nothing that was acknowledged while commits waited for {}",
             leader.room
@@ -412,6 +471,7 @@ pub(super) fn disaster(
             leader.room
         ),
     };
+    complete
 }
 
 /// What is left to do where the primary is already in the right room.
@@ -420,17 +480,22 @@ fn finish(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan: &mut Ks
         return;
     };
     plan.loses = "nothing".to_owned();
-    plan.expected_seconds = 5;
     let zones: Vec<(String, String)> = wish
         .disaster_zone
         .iter()
         .map(|zone| (zone.clone(), "faulty".to_owned()))
         .collect();
     let stages = &mut plan.operation.stages;
-    if !site.ks.scheme.heals_itself() {
+    if !site.ks.scheme.heals_itself() || !zones.is_empty() {
         stages.push(stages::note(primary.host, &wish.to, &zones));
+    }
+    if !site.ks.scheme.heals_itself() {
         stages.push(stages::serve(site, &wish.to));
     }
+    // A switch that was interrupted may have left the old room stopped, and commits alone.
+    super::recover::adopt(site, database, primary, plan);
     let entries = stages::reachable(site, "proxy");
-    stages.extend(stages::verify(site, &entries, &[]));
+    plan.operation
+        .stages
+        .extend(stages::verify(site, &entries, &[]));
 }

@@ -263,6 +263,20 @@ fn quorum(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mut
 /// other room has confirmed, and would be elected all the same.
 fn servers(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mut Vec<Problem>) {
     if scheme.heals_itself() {
+        // As many standbys as commits wait for must not fit into the primary's own room.
+        let most = scheme.rooms() - 1;
+        for room in &ks.rooms {
+            for job in ["pgserver", RECOVERY] {
+                let there = count_in(file, room, job);
+                if there > most {
+                    let message = format!("the room `{}` has {there} `{job}`", room.name.value);
+                    problems.push(at(&room.name, message).expected(format!("at most {most}")).help(
+                        "commits could be confirmed by servers of this room alone, and be lost with \
+                         it",
+                    ));
+                }
+            }
+        }
         return;
     }
     let mut alone = vec![RECOVERY];

@@ -71,7 +71,8 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
             change,
         } => {
             database(&site, (*db).into())?;
-            let plan = ks::recover(&site, (*db).into(), primary);
+            let given_up = change.confirm.as_deref();
+            let plan = ks::recover(&site, (*db).into(), primary, given_up);
             carry_out(&conductor, &plan, change)
         }
         KsAction::Failover { change, .. } | KsAction::Failback { change, .. } => {
@@ -168,16 +169,23 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
         }
         Directive::RecoverPg { db, primary } => (
             vec!["ks", "recover-pg", "--db", db.name(), "--primary", primary],
-            Some(ks::recover(&site, *db, primary)),
+            Some(ks::recover(&site, *db, primary, word)),
         ),
         Directive::Failover { to, disaster_zone } => {
             if let Err(failure) = known_room(global, to) {
+                return refuse(&failure.message);
+            }
+            if let Some(failure) = disaster_zone
+                .as_ref()
+                .and_then(|zone| known_zone(global, zone).err())
+            {
                 return refuse(&failure.message);
             }
             let wished = Switch {
                 to: to.clone(),
                 back: false,
                 disaster_zone: disaster_zone.clone(),
+                given_up: word.map(str::to_owned),
             };
             let mut words = vec!["ks", "failover", "--to", to];
             if let Some(zone) = disaster_zone {
@@ -193,14 +201,24 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
                 to: to.clone(),
                 back: true,
                 disaster_zone: None,
+                given_up: word.map(str::to_owned),
             };
             (
                 vec!["ks", "failback", "--to", to],
                 Some(ks::switch(&site, &wished)),
             )
         }
-        Directive::SetZone { zone, status } => (vec!["zone", "set-status", zone, status], None),
-        Directive::ActivateZone { zone } => (vec!["zone", "activate", zone], None),
+        Directive::SetZone { zone, .. } | Directive::ActivateZone { zone } => {
+            if let Err(failure) = known_zone(global, zone) {
+                return refuse(&failure.message);
+            }
+            match &parsed {
+                Directive::SetZone { status, .. } => {
+                    (vec!["zone", "set-status", zone, status], None)
+                }
+                _ => (vec!["zone", "activate", zone], None),
+            }
+        }
     };
     if let Some(plan) = &plan {
         anstream::eprint!("{}", report::ks_plan(plan));
@@ -244,7 +262,11 @@ fn start_apart(
         .arg(&conductor.state_dir)
         .args(words)
         .arg("--yes")
-        .args(word.iter().flat_map(|word| ["--confirm", word]))
+        .args(
+            word.iter()
+                .filter(|_| words[0] == "ks")
+                .flat_map(|word| ["--confirm", word]),
+        )
         .env("PAAS_RUN_ID", id)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -269,16 +291,20 @@ fn global_ks(workspace: &Workspace) -> Result<&GlobalKs, Failure> {
 fn wish(action: &KsAction, global: &GlobalKs) -> Result<Option<Switch>, Failure> {
     let wished = match action {
         KsAction::Failover {
-            to, disaster_zone, ..
+            to,
+            disaster_zone,
+            change,
         } => Switch {
             to: to.clone(),
             back: false,
             disaster_zone: disaster_zone.clone(),
+            given_up: change.confirm.clone(),
         },
-        KsAction::Failback { to, .. } => Switch {
+        KsAction::Failback { to, change } => Switch {
             to: to.clone(),
             back: true,
             disaster_zone: None,
+            given_up: change.confirm.clone(),
         },
         _ => return Ok(None),
     };

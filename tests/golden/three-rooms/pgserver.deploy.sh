@@ -383,7 +383,7 @@ install_packages() {
 database=global
 port=5432
 rest=8008
-settings='{"scope":"global","name":"global3a-pgserver0","namespace":"/service/","restapi":{"listen":"0.0.0.0:8008","connect_address":"10.8.3.11:8008","authentication":{"username":"paas","password":"@rest"}},"zookeeper":{"hosts":["10.8.1.11:2181","10.8.2.11:2181","10.8.3.11:2181"]},"bootstrap":{"dcs":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"synchronous_mode":true,"synchronous_node_count":2,"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}},"initdb":[{"encoding":"UTF8"},{"locale":"C.UTF-8"},"data-checksums"]},"postgresql":{"listen":"0.0.0.0:5432","connect_address":"10.8.3.11:5432","data_dir":"/var/lib/postgresql/paas-global/data","bin_dir":"@bin","pgpass":"/var/lib/postgresql/.pgpass-global","pg_hba":["local all postgres peer","local all all scram-sha-256","host replication replicator 127.0.0.1/32 scram-sha-256","host all all 127.0.0.1/32 scram-sha-256","host replication replicator ::1/128 scram-sha-256","host all all ::1/128 scram-sha-256","host replication replicator 10.8.1.11/32 scram-sha-256","host all all 10.8.1.11/32 scram-sha-256","host replication replicator 10.8.1.12/32 scram-sha-256","host all all 10.8.1.12/32 scram-sha-256","host replication replicator 10.8.2.11/32 scram-sha-256","host all all 10.8.2.11/32 scram-sha-256","host replication replicator 10.8.2.12/32 scram-sha-256","host all all 10.8.2.12/32 scram-sha-256","host replication replicator 10.8.3.11/32 scram-sha-256","host all all 10.8.3.11/32 scram-sha-256","host replication replicator 10.8.3.12/32 scram-sha-256","host all all 10.8.3.12/32 scram-sha-256"],"basebackup":{"checkpoint":"fast"},"remove_data_directory_on_rewind_failure":true,"remove_data_directory_on_diverged_timelines":true,"authentication":{"superuser":{"username":"postgres","password":"@superuser"},"replication":{"username":"replicator","password":"@replication"}},"parameters":{"unix_socket_directories":"/var/run/postgresql","shared_buffers":"128MB"}},"watchdog":{"mode":"off"}}'
+settings='{"scope":"global","name":"global3a-pgserver0","namespace":"/service/","restapi":{"listen":"0.0.0.0:8008","connect_address":"10.8.3.11:8008","authentication":{"username":"paas","password":"@rest"}},"zookeeper":{"hosts":["10.8.1.11:2181","10.8.2.11:2181","10.8.3.11:2181"]},"bootstrap":{"dcs":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"synchronous_mode":true,"synchronous_node_count":2,"synchronous_mode_strict":true,"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_slot_wal_keep_size":"8GB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}},"initdb":[{"encoding":"UTF8"},{"locale":"C.UTF-8"},"data-checksums"]},"postgresql":{"listen":"0.0.0.0:5432","connect_address":"10.8.3.11:5432","data_dir":"/var/lib/postgresql/paas-global/data","bin_dir":"@bin","pgpass":"/var/lib/postgresql/.pgpass-global","pg_hba":["local all postgres peer","local all all scram-sha-256","host replication replicator 127.0.0.1/32 scram-sha-256","host all all 127.0.0.1/32 scram-sha-256","host replication replicator ::1/128 scram-sha-256","host all all ::1/128 scram-sha-256","host replication replicator 10.8.1.11/32 scram-sha-256","host all all 10.8.1.11/32 scram-sha-256","host replication replicator 10.8.1.12/32 scram-sha-256","host all all 10.8.1.12/32 scram-sha-256","host replication replicator 10.8.2.11/32 scram-sha-256","host all all 10.8.2.11/32 scram-sha-256","host replication replicator 10.8.2.12/32 scram-sha-256","host all all 10.8.2.12/32 scram-sha-256","host replication replicator 10.8.3.11/32 scram-sha-256","host all all 10.8.3.11/32 scram-sha-256","host replication replicator 10.8.3.12/32 scram-sha-256","host all all 10.8.3.12/32 scram-sha-256"],"basebackup":{"checkpoint":"fast"},"remove_data_directory_on_rewind_failure":true,"remove_data_directory_on_diverged_timelines":true,"authentication":{"superuser":{"username":"postgres","password":"@superuser"},"replication":{"username":"replicator","password":"@replication"}},"parameters":{"unix_socket_directories":"/var/run/postgresql","shared_buffers":"128MB"}},"watchdog":{"mode":"off"}}'
 guard=''
 guard_program=''
 link_port=5010
@@ -405,10 +405,11 @@ bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
 if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
 
 changed=false
-# put FILE MODE: FILE.new becomes FILE; what postgres must read belongs to its group.
+# put FILE MODE: FILE.new becomes FILE, and changed tells whether that is new; what postgres must read
+# belongs to its group.
 put() {
 	if ! [ -e "$1" ]; then install -m "$2" -g postgres /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if cmp -s "$1" "$1.new"; then changed=false; else changed=true; fi
 	put_in_place "$1" "$1.new"
 }
 
@@ -432,6 +433,7 @@ print()
 ' "$bin" >"$config.new"
 )
 put "$config" 0640
+config_changed=$changed
 install -d -o postgres -g postgres -m 0700 "/var/lib/postgresql/paas-$database"
 
 guard_line=
@@ -451,6 +453,7 @@ if [ -n "$guard" ]; then
 			'	default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions'
 	} >"/etc/patroni/$database.link.cfg.new"
 	put "/etc/patroni/$database.link.cfg" 0644
+	link_changed=$changed
 	{
 		printf '%s\n' '[Unit]' "Description=the way to the other room's $database database" \
 			After=network-online.target '[Service]' DynamicUser=yes \
@@ -458,6 +461,7 @@ if [ -n "$guard" ]; then
 			Restart=always RestartSec=1 '[Install]' WantedBy=multi-user.target
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put "/etc/systemd/system/pg-link-$database.service" 0644
+	if [ "$changed" = true ]; then link_changed=true; fi
 fi
 # A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
 {
@@ -470,15 +474,39 @@ fi
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
 put "/etc/systemd/system/$unit.service" 0644
+unit_changed=$changed
 systemctl daemon-reload
 if [ -n "$guard" ]; then
 	systemctl enable --quiet "pg-link-$database"
-	if [ "$changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
+	if [ "$link_changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
 		systemctl restart "pg-link-$database"
 	fi
 fi
+# reaches ADDRESS: Patroni answers there.
+reaches() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$rest" 2>/dev/null
+}
+
+# A restart of the room's only primary needs the guard's word, which it can't give while the other
+# room is dark.
+may_restart() {
+	if [ -z "$guard" ] || ! http_answers "$rest" /primary >/dev/null; then return 0; fi
+	return 1
+}
+
+# An operation that stopped it means it: ks recover-pg starts it again.
+if systemctl cat -- "$unit" >/dev/null 2>&1 && [ -e "/var/lib/postgresql/paas-$database/data/PG_VERSION" ] &&
+	! systemctl is-enabled --quiet "$unit" && ! systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	fail "an operation stopped $unit; ks recover-pg --db $database has it follow again"
+fi
 systemctl enable --quiet "$unit"
-if [ "$changed" = true ] || ! systemctl is-active --quiet "$unit"; then
+# Patroni takes over most of its configuration without a restart, PostgreSQL's with it.
+if systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	if [ "$config_changed" = true ]; then systemctl reload "$unit"; fi
+elif systemctl is-active --quiet "$unit" && ! may_restart; then
+	fail "the other room is dark, so $unit could not start again; nothing was restarted"
+else
 	# The guard may say no: then systemd tries again, and the wait below tells what it said.
 	systemctl restart "$unit" || systemctl start --no-block "$unit"
 fi

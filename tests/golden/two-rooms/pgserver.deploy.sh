@@ -383,21 +383,24 @@ install_packages() {
 database=global
 port=5432
 rest=8008
-settings='{"scope":"global","name":"global2a-pgserver1","namespace":"/service/","restapi":{"listen":"0.0.0.0:8008","connect_address":"10.8.5.12:8008","authentication":{"username":"paas","password":"@rest"}},"zookeeper":{"hosts":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"]},"bootstrap":{"dcs":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"slots":{"global1a":{"type":"physical"}},"synchronous_mode":true,"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}},"initdb":[{"encoding":"UTF8"},{"locale":"C.UTF-8"},"data-checksums"]},"postgresql":{"listen":"0.0.0.0:5432","connect_address":"10.8.5.12:5432","data_dir":"/var/lib/postgresql/paas-global/data","bin_dir":"@bin","pgpass":"/var/lib/postgresql/.pgpass-global","pg_hba":["local all postgres peer","local all all scram-sha-256","host replication replicator 127.0.0.1/32 scram-sha-256","host all all 127.0.0.1/32 scram-sha-256","host replication replicator ::1/128 scram-sha-256","host all all ::1/128 scram-sha-256","host replication replicator 10.8.4.11/32 scram-sha-256","host all all 10.8.4.11/32 scram-sha-256","host replication replicator 10.8.4.12/32 scram-sha-256","host all all 10.8.4.12/32 scram-sha-256","host replication replicator 10.8.4.13/32 scram-sha-256","host all all 10.8.4.13/32 scram-sha-256","host replication replicator 10.8.5.11/32 scram-sha-256","host all all 10.8.5.11/32 scram-sha-256","host replication replicator 10.8.5.12/32 scram-sha-256","host all all 10.8.5.12/32 scram-sha-256","host replication replicator 10.8.5.13/32 scram-sha-256","host all all 10.8.5.13/32 scram-sha-256"],"basebackup":{"checkpoint":"fast"},"remove_data_directory_on_rewind_failure":true,"remove_data_directory_on_diverged_timelines":true,"authentication":{"superuser":{"username":"postgres","password":"@superuser"},"replication":{"username":"replicator","password":"@replication"}},"parameters":{"unix_socket_directories":"/var/run/postgresql","shared_buffers":"128MB"}},"watchdog":{"mode":"off"}}'
-guard='{"scope":"global","data_dir":"/var/lib/postgresql/paas-global/data","zookeeper":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"],"peers":["10.8.5.11:8008"],"others":["10.8.4.11:8008","10.8.4.12:8008"],"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"bootstrap":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"slots":{"global1a":{"type":"physical"}},"synchronous_mode":true,"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}}}'
+settings='{"scope":"global","name":"global2a-pgserver1","namespace":"/service/","restapi":{"listen":"0.0.0.0:8008","connect_address":"10.8.5.12:8008","authentication":{"username":"paas","password":"@rest"}},"zookeeper":{"hosts":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"]},"bootstrap":{"dcs":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"synchronous_mode":true,"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_slot_wal_keep_size":"8GB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}},"initdb":[{"encoding":"UTF8"},{"locale":"C.UTF-8"},"data-checksums"]},"postgresql":{"listen":"0.0.0.0:5432","connect_address":"10.8.5.12:5432","data_dir":"/var/lib/postgresql/paas-global/data","bin_dir":"@bin","pgpass":"/var/lib/postgresql/.pgpass-global","pg_hba":["local all postgres peer","local all all scram-sha-256","host replication replicator 127.0.0.1/32 scram-sha-256","host all all 127.0.0.1/32 scram-sha-256","host replication replicator ::1/128 scram-sha-256","host all all ::1/128 scram-sha-256","host replication replicator 10.8.4.11/32 scram-sha-256","host all all 10.8.4.11/32 scram-sha-256","host replication replicator 10.8.4.12/32 scram-sha-256","host all all 10.8.4.12/32 scram-sha-256","host replication replicator 10.8.4.13/32 scram-sha-256","host all all 10.8.4.13/32 scram-sha-256","host replication replicator 10.8.5.11/32 scram-sha-256","host all all 10.8.5.11/32 scram-sha-256","host replication replicator 10.8.5.12/32 scram-sha-256","host all all 10.8.5.12/32 scram-sha-256","host replication replicator 10.8.5.13/32 scram-sha-256","host all all 10.8.5.13/32 scram-sha-256"],"basebackup":{"checkpoint":"fast"},"remove_data_directory_on_rewind_failure":false,"remove_data_directory_on_diverged_timelines":false,"authentication":{"superuser":{"username":"postgres","password":"@superuser"},"replication":{"username":"replicator","password":"@replication"}},"parameters":{"unix_socket_directories":"/var/run/postgresql","shared_buffers":"128MB"}},"watchdog":{"mode":"off"}}'
+guard='{"scope":"global","data_dir":"/var/lib/postgresql/paas-global/data","zookeeper":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"],"peers":["10.8.5.11:8008"],"others":["10.8.4.11:8008","10.8.4.12:8008"],"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"bootstrap":{"ttl":15,"loop_wait":3,"retry_timeout":6,"maximum_lag_on_failover":1048576,"synchronous_mode":true,"standby_cluster":{"host":"127.0.0.1","port":5010,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_slot_wal_keep_size":"8GB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","password_encryption":"scram-sha-256"}}}}'
 guard_program='#!/usr/bin/python3
 """room-guard DATABASE: decides whether this room'\''s PostgreSQL may start as it last was.
 
 Runs before Patroni, in schemes in which a person switches between two rooms. A room that comes back
 alone knows nothing of a switch: its own ZooKeeper would let it write again beside the room that took
 over, on the same timeline number, and no rewind would ever see it. So it asks the other room first,
-and where that can'\''t be asked, it doesn'\''t start; a person may overrule that.
+and where that can'\''t be asked, it doesn'\''t start; a person may overrule that, once.
 Written by paas-cluster-build; exit status 0 lets Patroni start.
 """
 import json
 import logging
 import os
+import shutil
+import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -408,23 +411,31 @@ logging.disable(logging.CRITICAL)
 database = sys.argv[1]
 with open(f"/etc/patroni/{database}.guard") as file:
     facts = json.load(file)
-override = f"/etc/patroni/{database}.may-start-alone"
+data = facts["data_dir"]
+
+# A person'\''s word holds for this one look, whatever comes of it.
+override = f"/run/paas-{database}.may-start-alone"
+may_start_alone = os.path.exists(override)
+if may_start_alone:
+    os.unlink(override)
 
 
 def get(host, path):
-    """Returns (status, body), or None where nobody answers."""
+    """Returns (status, body), "refused" where the host is there and nobody listens, else None."""
     try:
         with urllib.request.urlopen(f"http://{host}{path}", timeout=3) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, b""
+        return error.code, error.read()
+    except urllib.error.URLError as error:
+        return "refused" if isinstance(error.reason, ConnectionRefusedError) else None
     except OSError:
         return None
 
 
 def says(host, path):
     answer = get(host, path)
-    return answer is not None and answer[0] == 200
+    return isinstance(answer, tuple) and answer[0] == 200
 
 
 def go(why):
@@ -435,6 +446,31 @@ def go(why):
 def stay(why):
     print(f"room-guard: not started: {why}", file=sys.stderr)
     sys.exit(1)
+
+
+def local_control():
+    """Reads what the data directory says of itself."""
+    binary = sorted(
+        f"/usr/lib/postgresql/{version}/bin/pg_controldata"
+        for version in os.listdir("/usr/lib/postgresql")
+    )[-1]
+    said = subprocess.run([binary, data], capture_output=True, text=True, env={"LC_ALL": "C"})
+    lines = (line.split(":", 1) for line in said.stdout.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in lines}
+
+
+def keep_log(control):
+    """Keeps the end of what this room wrote, which a rewind throws away; the newest two of them."""
+    if control.get("Database cluster state", "").startswith("shut down"):
+        return
+    home = os.path.dirname(data)
+    kept = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
+    for name in kept[:-1]:
+        shutil.rmtree(os.path.join(home, name))
+    target = os.path.join(home, time.strftime("wal.before-%Y%m%dT%H%M%SZ", time.gmtime()))
+    shutil.copytree(os.path.join(data, "pg_wal"), target + ".half", symlinks=True)
+    os.rename(target + ".half", target)
+    print(f"room-guard: what this room wrote last is kept in {target}")
 
 
 if any(says(host, path) for host in facts["peers"] for path in ("/primary", "/standby-leader")):
@@ -452,31 +488,46 @@ except NoNodeError:
     own = None
 
 answers = [get(host, "/config") for host in facts["others"]]
-configs = [json.loads(answer[1]) for answer in answers if answer and answer[0] == 200]
+configs = [json.loads(answer[1]) for answer in answers if isinstance(answer, tuple) and answer[0] == 200]
+leaders = [host for host in facts["others"] if says(host, "/primary")]
 # Promoted, or just being promoted: its configuration says so first.
-other_leads = any(says(host, "/primary") for host in facts["others"]) or any(
-    not config.get("standby_cluster") for config in configs
-)
-has_data = os.path.exists(os.path.join(facts["data_dir"], "PG_VERSION"))
+other_leads = bool(leaders) or any(not config.get("standby_cluster") for config in configs)
+has_data = os.path.exists(os.path.join(data, "PG_VERSION"))
 
-if not has_data:
-    if own is None or own.get("standby_cluster") or not other_leads:
-        go("there is no data here yet")
 if own is not None and own.get("standby_cluster"):
     go("this room follows the other one")
+
 if other_leads:
+    if has_data:
+        if not leaders:
+            stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
+        control = local_control()
+        theirs = json.loads(get(leaders[0], "/patroni")[1])
+        if str(theirs.get("database_system_identifier")) != control.get("Database system identifier"):
+            stay("the other room leads, with a database that was never this one'\''s; move this room'\''s data aside")
+        # Both were promoted from one point: no rewind sees where they parted.
+        if int(theirs.get("timeline") or 0) <= int(control.get("Latest checkpoint'\''s TimeLineID") or 0):
+            stay(
+                "both rooms have led on one timeline, so this one can'\''t be rewound; "
+                f"paas-cluster-build ks recover-pg --db {database} --primary NODE copies it anew"
+            )
+        keep_log(control)
     follower = dict(own or facts["bootstrap"])
     follower["standby_cluster"] = facts["standby_cluster"]
+    # The slot for the other room is the leading room'\''s to keep.
+    follower.pop("slots", None)
     text = json.dumps(follower, separators=(",", ":")).encode()
     if own is None:
         client.create(path, text, makepath=True)
     else:
         client.set(path, text)
     go("the other room leads: this one follows it from now on")
+
 if configs:
-    go("the other room follows this one")
-if os.path.exists(override):
-    os.unlink(override)
+    go("the other room follows this one, or waits for it")
+if not has_data and own is None and any(answer is not None for answer in answers):
+    go("nothing is here yet, nor in the other room: a first start")
+if may_start_alone:
     go("the other room can'\''t be asked, but a person said that this one may start alone")
 stay(
     "the other room can'\''t be asked, and it may have taken over; if it'\''s dark, a person decides with "
@@ -501,10 +552,11 @@ bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
 if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
 
 changed=false
-# put FILE MODE: FILE.new becomes FILE; what postgres must read belongs to its group.
+# put FILE MODE: FILE.new becomes FILE, and changed tells whether that is new; what postgres must read
+# belongs to its group.
 put() {
 	if ! [ -e "$1" ]; then install -m "$2" -g postgres /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if cmp -s "$1" "$1.new"; then changed=false; else changed=true; fi
 	put_in_place "$1" "$1.new"
 }
 
@@ -528,6 +580,7 @@ print()
 ' "$bin" >"$config.new"
 )
 put "$config" 0640
+config_changed=$changed
 install -d -o postgres -g postgres -m 0700 "/var/lib/postgresql/paas-$database"
 
 guard_line=
@@ -549,6 +602,7 @@ if [ -n "$guard" ]; then
 		printf '	server %s %s:%s check port %s\n' global1a-pgserver1 10.8.4.12 "$port" "$rest"
 	} >"/etc/patroni/$database.link.cfg.new"
 	put "/etc/patroni/$database.link.cfg" 0644
+	link_changed=$changed
 	{
 		printf '%s\n' '[Unit]' "Description=the way to the other room's $database database" \
 			After=network-online.target '[Service]' DynamicUser=yes \
@@ -556,6 +610,7 @@ if [ -n "$guard" ]; then
 			Restart=always RestartSec=1 '[Install]' WantedBy=multi-user.target
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put "/etc/systemd/system/pg-link-$database.service" 0644
+	if [ "$changed" = true ]; then link_changed=true; fi
 fi
 # A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
 {
@@ -568,15 +623,41 @@ fi
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
 put "/etc/systemd/system/$unit.service" 0644
+unit_changed=$changed
 systemctl daemon-reload
 if [ -n "$guard" ]; then
 	systemctl enable --quiet "pg-link-$database"
-	if [ "$changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
+	if [ "$link_changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
 		systemctl restart "pg-link-$database"
 	fi
 fi
+# reaches ADDRESS: Patroni answers there.
+reaches() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$rest" 2>/dev/null
+}
+
+# A restart of the room's only primary needs the guard's word, which it can't give while the other
+# room is dark.
+may_restart() {
+	if [ -z "$guard" ] || ! http_answers "$rest" /primary >/dev/null; then return 0; fi
+	if reaches 10.8.4.11; then return 0; fi
+	if reaches 10.8.4.12; then return 0; fi
+	return 1
+}
+
+# An operation that stopped it means it: ks recover-pg starts it again.
+if systemctl cat -- "$unit" >/dev/null 2>&1 && [ -e "/var/lib/postgresql/paas-$database/data/PG_VERSION" ] &&
+	! systemctl is-enabled --quiet "$unit" && ! systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	fail "an operation stopped $unit; ks recover-pg --db $database has it follow again"
+fi
 systemctl enable --quiet "$unit"
-if [ "$changed" = true ] || ! systemctl is-active --quiet "$unit"; then
+# Patroni takes over most of its configuration without a restart, PostgreSQL's with it.
+if systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	if [ "$config_changed" = true ]; then systemctl reload "$unit"; fi
+elif systemctl is-active --quiet "$unit" && ! may_restart; then
+	fail "the other room is dark, so $unit could not start again; nothing was restarted"
+else
 	# The guard may say no: then systemd tries again, and the wait below tells what it said.
 	systemctl restart "$unit" || systemctl start --no-block "$unit"
 fi

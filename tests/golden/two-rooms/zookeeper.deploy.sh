@@ -407,6 +407,10 @@ put() {
 	put_in_place "$1" "$1.new"
 }
 put "$config/zoo.cfg"
+# A member that changes its number would vote with another one's memory.
+if [ -d /var/lib/zookeeper/version-2 ] && [ -s "$config/myid" ] && [ "$(cat "$config/myid")" != "$own_id" ]; then
+	fail "this ZooKeeper is number $(cat "$config/myid"), and would become $own_id: keep the order of its hosts in the file, and add new ones at the end"
+fi
 printf '%s\n' "$own_id" >"$config/myid.new"
 put "$config/myid"
 ln -sfn "$config/myid" /var/lib/zookeeper/myid

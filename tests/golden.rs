@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use common::{assert_golden, assert_shellcheck_clean, catalog, cluster, root, secrets};
 use paas_cluster_build::job::{Action, Context};
 use paas_cluster_build::model::{Artifact, Release, ReleaseSource};
-use paas_cluster_build::operation::{bootstrap, probe, remove, runs};
+use paas_cluster_build::operation::{
+    KsScript, KsTask, Operation, Outline, bootstrap, probe, remove, runs,
+};
 use paas_cluster_build::plan::{Facts, Planner, PreparedRelease, RunIdentity};
 use paas_cluster_build::script::render_site_template;
 
@@ -76,6 +78,83 @@ fn every_script_of_the_global_control_plane() {
                 files.push(golden(&name));
             }
         }
+    }
+    assert_shellcheck_clean(&files);
+}
+
+/// What operations on the global control plane run on a host.
+#[test]
+fn every_script_of_an_operation_on_the_global_control_plane() {
+    let catalog = catalog();
+    let cluster = cluster("config/global-ks-two-rooms.yml", &catalog);
+    let run = RunIdentity {
+        id: "r1".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+    };
+    let (secrets, facts) = (secrets(), Facts::default());
+    let planner = Planner {
+        cluster: &cluster,
+        catalog: &catalog,
+        release: None,
+        secrets: &secrets,
+        facts: &facts,
+        run: &run,
+        force: false,
+        below_min_up: false,
+        site_packages: None,
+    };
+    let mut files = Vec::new();
+    for script in KsScript::ALL {
+        let task = [
+            ("candidate", "global2a-pgserver0"),
+            ("database", "global"),
+            ("databases", "global recovery"),
+            ("follower", "global2a-pgserver0"),
+            ("id", "verify-r1-10.8.4.11"),
+            ("ids", "verify-r1-10.8.4.11"),
+            ("leader", "global1a-pgserver0"),
+            ("names", "ANY 1 (\"global2a-pgserver0\")"),
+            ("others", "10.8.5.11 10.8.5.12"),
+            ("peers", "10.8.4.11 10.8.4.12"),
+            ("primary", "10.8.5.12"),
+            ("room", "global2a"),
+            ("slot", "global1a"),
+        ]
+        .into_iter()
+        .fold(
+            KsTask::new(script, cluster.hosts[0].address),
+            |task, (name, value)| task.with(name, value),
+        );
+        let flags = [
+            "cache",
+            "memcached",
+            "pgpool",
+            "planned",
+            "proxy",
+            "services",
+            "zookeeper",
+        ];
+        let task = flags
+            .into_iter()
+            .fold(task, |task, name| task.with(name, true));
+        let zones = serde_json::json!([{"name": "alpha", "status": "faulty"}]);
+        let task = task.with("io_port", 8000).with("zones", zones);
+        let stage = Outline {
+            name: "ks".into(),
+            tasks: vec![task.into()],
+            max_in_flight: None,
+            canaries: 0,
+            max_failures: None,
+        };
+        let operation = Operation {
+            name: "ks",
+            stages: vec![stage],
+        };
+        let plan = planner.resolve(&operation).unwrap();
+        let file = golden(&format!("ks/{}.sh", script.name()));
+        assert_golden(&file, &plan.stages[0].steps[0].script);
+        files.push(file);
     }
     assert_shellcheck_clean(&files);
 }

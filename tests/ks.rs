@@ -479,3 +479,113 @@ fn the_doctor_asks_in_order_and_names_the_finding() {
     assert!(said(6).contains("10.8.5.11 has global2a cached, but global1a serves"));
     assert!(said(7).contains("10.8.5.13 (global2a): no way"));
 }
+
+#[test]
+fn a_room_with_a_silent_server_is_not_stopped_by_halves() {
+    let cluster = two_rooms();
+    // The other server there would be elected when the primary stops.
+    let facts = facts(&cluster, &without(good_day(), "10.8.4.12"));
+    let plan = plan(&cluster, &facts, |site| {
+        switch(site, &to("global2a", false))
+    });
+    assert_refused(
+        &plan,
+        "global1a-pgserver1 can't be asked, and could become the primary there",
+    );
+}
+
+/// The values of a plan's first step of a kind.
+fn values(
+    plan: &KsPlan,
+    script: KsScript,
+) -> std::collections::BTreeMap<String, serde_json::Value> {
+    let mut tasks = plan.operation.stages.iter().flat_map(|stage| &stage.tasks);
+    let found = tasks.find_map(|task| match task {
+        Task::Ks(task) if task.script == script => Some(task.values.clone()),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no {script:?}: {:?}", steps(plan)))
+}
+
+#[test]
+fn a_switch_that_was_interrupted_still_wants_everything_to_be_there() {
+    let cluster = two_rooms();
+    // The old room was stopped; the new one wasn't promoted.
+    let stopped = "unit global inactive\nnode global 000\ncontrol global 1\n";
+    let day = replaced(good_day(), "10.8.4.12", stopped.to_owned());
+    let recovery = Server {
+        followers: &["global2a-recoverypgserver0"],
+        waits_for: "ANY 1 (\"global2a-recoverypgserver0\")",
+        ..PRIMARY
+    };
+    let day = replaced(
+        day,
+        "10.8.4.11",
+        stopped.to_owned() + &look("recovery", &recovery),
+    );
+    let facts = facts(&cluster, &day);
+    let again = plan(&cluster, &facts, |site| {
+        switch(site, &to("global2a", false))
+    });
+    assert!(again.is_go(), "{:#?}", again.gates);
+    assert_eq!(again.unfenced, None);
+    assert_eq!(values(&again, KsScript::Promote)["planned"], true);
+    // Unless a person gives up what the old room has.
+    let mut wish = to("global2a", false);
+    wish.given_up = Some("global1a".to_owned());
+    let given_up = plan(&cluster, &facts, |site| switch(site, &wish));
+    assert_eq!(values(&given_up, KsScript::Promote)["planned"], false);
+    assert!(
+        given_up.loses.contains("asynchronous"),
+        "{}",
+        given_up.loses
+    );
+}
+
+#[test]
+fn the_room_on_the_later_timeline_counts() {
+    let cluster = two_rooms();
+    let down = |timeline: u64| {
+        format!(
+            "unit global activating\nnode global 000\ncontrol global {timeline}\nwhy global \
+             room-guard: not started: the other room can't be asked\n"
+        )
+    };
+    let day = vec![("10.8.4.11", down(1)), ("10.8.5.12", down(2))];
+    let facts = facts(&cluster, &day);
+    let wrong = plan(&cluster, &facts, |site| {
+        recover(site, Db::Global, "global1a-pgserver0", None)
+    });
+    assert_refused(&wrong, "global2a-pgserver1 is on timeline 2, later (1)");
+    let right = plan(&cluster, &facts, |site| {
+        recover(site, Db::Global, "global2a-pgserver1", None)
+    });
+    assert!(right.is_go(), "{:#?}", right.gates);
+    assert_eq!(right.unfenced.as_deref(), Some("global1a"));
+    assert_eq!(steps(&right), ["ks-start-global 10.8.5.12"]);
+}
+
+#[test]
+fn a_standby_that_is_cut_off_keeps_its_data() {
+    let cluster = two_rooms();
+    // It can be asked from here, but the primary sees nobody: whoever is cut off is left alone.
+    let alone = Server {
+        followers: &[],
+        waits_for: "ANY 1 (\"global2a-recoverypgserver0\")",
+        ..PRIMARY
+    };
+    let day = replaced(
+        good_day(),
+        "10.8.4.11",
+        look("global", &PRIMARY) + &look("recovery", &alone),
+    );
+    let cut = "unit recovery active\nnode recovery 200 {\"state\": \"running\", \"role\": \
+               \"standby_leader\", \"timeline\": 1}\n";
+    let day = replaced(day, "10.8.5.11", look("global", &STANDBY) + cut);
+    let facts = facts(&cluster, &day);
+    let name = "global1a-recoverypgserver0";
+    let plan = plan(&cluster, &facts, |site| {
+        recover(site, Db::Recovery, name, None)
+    });
+    assert_eq!(steps(&plan), ["ks-wait-for-recovery 10.8.4.11"]);
+}

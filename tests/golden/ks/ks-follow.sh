@@ -1,0 +1,175 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 12 bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Has this server follow the primary: started, then, where it doesn't get on by itself, copied anew.
+# What it had is kept aside until the copy is proved.
+use global
+primary=10.8.5.12
+peers='10.8.4.11 10.8.4.12'
+
+# Without a source nothing can be copied, and what is here may be the best that's left.
+case $(http GET "$primary" "$rest" /primary) in
+200*) ;;
+*) fail "this host can't reach the primary at $primary; nothing was changed" ;;
+esac
+if says "$rest" /primary; then fail 'this server is a primary itself; it has to be stopped first'; fi
+timeline=$(http GET "$primary" "$rest" /patroni | sed -n 's/.*"timeline": *\([0-9]*\).*/\1/p')
+if [ -z "$timeline" ]; then fail "the primary at $primary doesn't say on which timeline it is"; fi
+
+# It receives from its source at this moment, on the primary's timeline.
+follows() {
+	said=$(printf "select status || ' ' || received_tli from pg_stat_wal_receiver" | sql postgres 2>/dev/null) || return 1
+	[ "$said" = "streaming $timeline" ]
+}
+
+# What changes as long as it gets on: a copy grows, a recovery proceeds.
+position() {
+	printf 'select pg_last_wal_replay_lsn()' | sql postgres 2>/dev/null || :
+	du -sk "$home" 2>/dev/null || :
+	pgrep -u postgres -f 'pg_rewind|startup recovering' | head -n 3 || :
+}
+
+# wait_following SECONDS: gives up when it hasn't got on for so long.
+wait_following() {
+	begin=$(now)
+	before=
+	until follows; do
+		after=$(position)
+		if [ "$after" != "$before" ]; then
+			before=$after
+			begin=$(now)
+		elif [ $(($(now) - begin)) -ge "$1" ]; then
+			return 1
+		fi
+		sleep 1
+	done
+}
+
+# Nobody else in the room leads, so the copy comes from the other room: Patroni makes it only where
+# it believes the cluster to be new. Never in a cluster that goes across the rooms.
+forget_initialized() {
+	for peer in $peers; do
+		for role in /primary /standby-leader; do
+			case $(http GET "$peer" "$rest" "$role") in
+			200*) return 0 ;;
+			esac
+		done
+	done
+	python3 - "$config" "$database" <<-'END'
+		import json, logging, sys
+		from kazoo.client import KazooClient
+		logging.disable(logging.CRITICAL)
+		with open(sys.argv[1]) as file:
+		    settings = json.load(file)
+		client = KazooClient(hosts=",".join(settings["zookeeper"]["hosts"]), timeout=10)
+		client.start(timeout=15)
+		service = f"/service/{sys.argv[2]}"
+		config = json.loads(client.get(service + "/config")[0]) if client.exists(service + "/config") else {}
+		if config.get("standby_cluster") and client.exists(service + "/initialize"):
+		    client.delete(service + "/initialize")
+		client.stop()
+	END
+}
+
+copy_anew() {
+	systemctl stop "$unit"
+	# The first that was kept aside is the one that counts.
+	if [ -e "$home/data" ]; then
+		if ls -d "$home"/data.aside-* >/dev/null 2>&1; then
+			rm -rf "$home/data"
+		else
+			aside=$home/data.aside-$(date -u +%Y%m%dT%H%M%SZ)
+			mv "$home/data" "$aside"
+			log "kept aside: $aside"
+		fi
+	fi
+	forget_initialized
+	systemctl start "$unit"
+	if ! wait_following 300; then
+		journalctl -q --no-pager -n 20 -u "$unit" || :
+		fail "it doesn't get on; its old data is still there"
+	fi
+}
+
+systemctl enable --quiet "$unit"
+systemctl start "$unit" || systemctl start --no-block "$unit"
+if ! wait_following 60; then
+	log 'it does not catch up by itself: it is copied anew'
+	copy_anew
+fi
+log "follows on timeline $timeline"
+for old in "$home"/data.aside-*; do
+	if [ -e "$old" ]; then
+		rm -rf "$old"
+		log "removed ${old##*/}: the copy is proved"
+	fi
+done

@@ -1,0 +1,124 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 12 bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Looks at what a host has of the global control plane; changes nothing. One fact a line, for
+# lib/ks/facts.rs.
+databases='global recovery'
+proxy=true
+pgpool=true
+zookeeper=true
+memcached=true
+io_port=8000
+
+for name in $databases; do
+	use "$name"
+	printf 'unit %s %s\n' "$name" "$(systemctl is-active "$unit" 2>/dev/null || :)"
+	printf 'node %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /patroni)"
+	printf 'config %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /config)"
+	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
+	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
+	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
+	printf 'control %s %s\n' "$name" "$(
+		"$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" 2>/dev/null |
+			sed -n "s/^Latest checkpoint's TimeLineID: *//p"
+	)"
+	for aside in "$home"/data.aside-*; do
+		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
+	done
+done
+if [ "$zookeeper" = true ]; then
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	mode=$(timeout 6 bash -c 'exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && cat <&3' 2>/dev/null | sed -n 's/^Mode: //p')
+	printf 'zookeeper %s\n' "${mode:-none}"
+fi
+if [ "$proxy" = true ]; then
+	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"
+	printf 'haproxy %s\n' "$(systemctl is-active haproxy || :)"
+	printf 'health %s\n' "$(http GET 127.0.0.1 7777 /health)"
+	printf 'io %s\n' "$(http GET 127.0.0.1 "$io_port" /alive)"
+fi
+if [ "$pgpool" = true ]; then
+	password=$(sed -n 's/^pgpool:TEXT//p' /etc/pgpool2/pool_passwd 2>/dev/null || :)
+	if command -v psql >/dev/null; then
+		said=$(PGPASSWORD=$password PGCONNECT_TIMEOUT=5 timeout 10 psql -wqAtX -h 127.0.0.1 -p 9999 -U pgpool -d global \
+			-c "select inet_server_addr() || ' ' || pg_is_in_recovery()" 2>&1 | head -n 1) || :
+	else
+		said=$(systemctl is-active pgpool2 || :)
+	fi
+	printf 'pgpool %s\n' "$said"
+fi
+if [ "$memcached" = true ]; then
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	value=$(timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/11211 && printf "get ks_master_zone\r\nquit\r\n" >&3 && cat <&3' 2>/dev/null | tr -d '\r' | sed -n 2p)
+	if [ "$value" = END ]; then value=; fi
+	printf 'cached %s\n' "$value"
+fi

@@ -1,0 +1,155 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 12 bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Makes this room's servers of a database writable.
+use global
+planned=true
+peers='10.8.4.11 10.8.4.12'
+others='10.8.5.11 10.8.5.12'
+slot=global1a
+
+# A server of this room is the primary.
+has_primary() {
+	for peer in $peers; do
+		case $(http GET "$peer" "$rest" /primary) in
+		200*)
+			log "$peer is the primary"
+			return 0
+			;;
+		esac
+	done
+	return 1
+}
+
+# leads_elsewhere: a server of the other room takes writes.
+leads_elsewhere() {
+	for other in $others; do
+		case $(http GET "$other" "$rest" /primary) in
+		200*) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+if has_primary; then exit 0; fi
+if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
+if ! says "$rest" /health; then fail "this server doesn't run; choose another"; fi
+
+# The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
+# that here, nothing can be missing.
+is_complete() {
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	for segment in $(find "$home/data/pg_wal" -maxdepth 1 -type f -name '????????????????????????' | sort -r); do
+		last=$("$bin/pg_waldump" "$segment" 2>/dev/null | tail -n 1)
+		case $last in
+		*CHECKPOINT_SHUTDOWN*) return 0 ;;
+		# A segment that was only prepared for later holds nothing of this time.
+		'') ;;
+		*) return 1 ;;
+		esac
+	done
+	return 1
+}
+if [ "$planned" = true ]; then
+	begin=$(now)
+	until is_complete; do
+		if [ $(($(now) - begin)) -ge 15 ]; then
+			fail "the end of what the other room wrote isn't here; nothing was promoted: start the other room again (ks recover-pg)"
+		fi
+		sleep 0.5
+	done
+fi
+if [ "$planned" != true ]; then
+	# It was dark when the plan was made. If anything of it answers now, it's back, and may start to
+	# take writes at any moment.
+	for other in $others; do
+		case $(http GET "$other" "$rest" /config) in
+		000*) ;;
+		*) fail "$other answers again; nothing was promoted: plan again" ;;
+		esac
+	done
+fi
+patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
+	-p synchronous_standby_names=null -s "slots.$slot.type=physical" >/dev/null
+begin=$(now)
+until has_primary; do
+	if [ $(($(now) - begin)) -ge 90 ]; then
+		patronictl -c "$config" list
+		fail "no server of this room became the primary in 90 s"
+	fi
+	sleep 0.2
+done
+# One that came back in this very moment may have looked here just before.
+if leads_elsewhere; then
+	systemctl stop "$unit"
+	fail 'the other room came back and takes writes, so this one was stopped again; plan again'
+fi

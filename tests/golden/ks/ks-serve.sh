@@ -1,0 +1,81 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 12 bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Has this room's entry lead to the room that serves.
+room=global2a
+
+if [ "$(cat /var/lib/paas-global-ks/master-room)" = "$room" ]; then
+	log "the entry leads to $room already"
+	exit 0
+fi
+/usr/local/sbin/ks-entry "$room"
+log "the entry leads to $room"

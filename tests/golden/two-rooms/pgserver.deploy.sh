@@ -667,16 +667,6 @@ keep_secret ks_rest_password "$rest_password"
 keep_secret ks_password "$password"
 keep_secret ks_monitor_password "$monitor_password"
 
-# A standby copies the whole database first, and can't before there is a primary.
-begin=$(date +%s)
-until http_answers "$rest" /health >/dev/null; do
-	if [ $(($(date +%s) - begin)) -ge 600 ]; then
-		show_logs
-		fail "the $database database doesn't run after 600 s"
-	fi
-	sleep 1
-done
-
 # sql DATABASE: runs what it reads as the administrator. Nothing here waits for a standby: there may
 # be none yet.
 sql() {
@@ -689,6 +679,23 @@ sql() {
 			-h /var/run/postgresql -p "$port" -U postgres -d "$1"
 	)
 }
+
+# It leads, or it follows somebody: not merely running, as a server does for a moment before it is
+# made the primary.
+has_role() {
+	http_answers "$rest" /primary >/dev/null || http_answers "$rest" /standby-leader >/dev/null ||
+		[ "$(printf "select status from pg_stat_wal_receiver" | sql postgres 2>/dev/null)" = streaming ]
+}
+
+# A standby copies the whole database first, and can't before there is a primary.
+begin=$(date +%s)
+until has_role; do
+	if [ $(($(date +%s) - begin)) -ge 600 ]; then
+		show_logs
+		fail "the $database database doesn't run after 600 s"
+	fi
+	sleep 1
+done
 
 if http_answers "$rest" /primary >/dev/null; then
 	sql postgres <<-'END'

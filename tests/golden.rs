@@ -132,6 +132,7 @@ fn every_script_of_an_operation_on_the_global_control_plane() {
             "pgpool",
             "planned",
             "proxy",
+            "room_has_own_cluster",
             "services",
             "zookeeper",
         ];

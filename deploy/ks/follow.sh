@@ -3,6 +3,7 @@
 use {{ database }}
 primary={{ primary }}
 peers={{ peers }}
+room_has_own_cluster={{ room_has_own_cluster }}
 
 # Without a source nothing can be copied, and what is here may be the best that's left.
 case $(http GET "$primary" "$rest" /primary) in
@@ -45,6 +46,7 @@ wait_following() {
 # Nobody else in the room leads, so the copy comes from the other room: Patroni makes it only where
 # it believes the cluster to be new. Never in a cluster that goes across the rooms.
 forget_initialized() {
+	if [ "$room_has_own_cluster" != true ]; then return 0; fi
 	for peer in $peers; do
 		for role in /primary /standby-leader; do
 			case $(http GET "$peer" "$rest" "$role") in
@@ -61,8 +63,7 @@ forget_initialized() {
 		client = KazooClient(hosts=",".join(settings["zookeeper"]["hosts"]), timeout=10)
 		client.start(timeout=15)
 		service = f"/service/{sys.argv[2]}"
-		config = json.loads(client.get(service + "/config")[0]) if client.exists(service + "/config") else {}
-		if config.get("standby_cluster") and client.exists(service + "/initialize"):
+		if client.exists(service + "/initialize"):
 		    client.delete(service + "/initialize")
 		client.stop()
 	END

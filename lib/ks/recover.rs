@@ -109,7 +109,7 @@ pub(super) fn adopt(
         ),
     });
     let stages = &mut plan.operation.stages;
-    stages.extend(stages::follow(database, &back, primary.host, false));
+    stages.extend(stages::follow(site, database, &back, primary.host, false));
     if let Some(other) = across {
         let will_follow = |server: &Server<'_>| server.view.is_some();
         let waits = primary.view.map_or("", |view| view.waits_for.as_str());
@@ -190,7 +190,7 @@ fn hand_over(
     stages.extend(stages::stop_room(database, primary.room, &leader.name));
     stages.push(promotion);
     let old: Vec<&Server<'_>> = database.in_room(primary.room).collect();
-    stages.extend(stages::follow(database, &old, leader.host, true));
+    stages.extend(stages::follow(site, database, &old, leader.host, true));
     let names = database.any_of(primary.room);
     stages.push(stages::wait_for(database, leader.host, &names));
 }

@@ -67,6 +67,7 @@ pub(super) fn promote(
 /// Has servers follow the primary: in each room first the one that leads it, since the others copy
 /// from there. Where all of them were stopped before, that is the one that was the primary.
 pub(super) fn follow(
+    site: &Site<'_>,
     database: &Database<'_>,
     servers: &[&Server<'_>],
     primary: IpAddr,
@@ -75,6 +76,7 @@ pub(super) fn follow(
     let task = |server: &Server<'_>| {
         about(database.db, KsScript::Follow, server.host)
             .with("primary", primary.to_string())
+            .with("room_has_own_cluster", !site.ks.scheme.heals_itself())
             .with("peers", database.addresses(server.room))
     };
     let mut rooms: Vec<&str> = Vec::new();

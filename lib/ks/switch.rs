@@ -321,7 +321,7 @@ fn adopt_the_old_room(
     let stages = &mut plan.operation.stages;
     stages.extend(stages::verify(site, entries, &[]));
     let old: Vec<&Server<'_>> = database.in_room(from).collect();
-    stages.extend(stages::follow(database, &old, leader.host, true));
+    stages.extend(stages::follow(site, database, &old, leader.host, true));
     if database.db.is_synchronous(site.ks) {
         let names = database.any_of(from);
         stages.push(stages::wait_for(database, leader.host, &names));

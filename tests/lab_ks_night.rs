@@ -26,6 +26,76 @@ fn three_rooms_lose_the_primarys_room_twenty_times() {
         return;
     };
     lose_the_primarys_room(&rooms, losses);
+    lose_a_standbys_room(&rooms);
+    cut_the_primarys_room_off(&rooms);
+}
+
+fn index_of(rooms: &Rooms, name: &str) -> usize {
+    let mut names = rooms.rooms.iter().map(|(name, _)| *name);
+    names.position(|room| room == name).unwrap()
+}
+
+/// Writes stall until Patroni has left the dark room out, and go on.
+fn lose_a_standbys_room(rooms: &Rooms) {
+    let writers = Writers::start(rooms);
+    let serving = rooms.info()["ks_master_zone"].as_str().unwrap().to_owned();
+    let standby = rooms
+        .rooms
+        .iter()
+        .find(|(name, _)| *name != serving)
+        .unwrap()
+        .0;
+    let moment = Instant::now();
+    rooms.power_off(standby);
+    writers.await_after(
+        rooms,
+        moment + Duration::from_secs(10),
+        index_of(rooms, &serving),
+    );
+    assert_eq!(rooms.info()["ks_master_zone"], serving.as_str());
+    rooms.power_on(standby);
+    rooms.await_all_follow("global");
+    rooms.await_protected(rooms.rooms.len() - 1);
+    assert_none_lost(rooms, &writers.finish());
+}
+
+/// The others elect a primary; the one that is cut off acknowledges nothing more, and follows when
+/// it's back. Had both acknowledged, the writes of one of them would be missing afterwards.
+fn cut_the_primarys_room_off(rooms: &Rooms) {
+    let writers = Writers::start(rooms);
+    let serving = rooms.info()["ks_master_zone"].as_str().unwrap().to_owned();
+    let others: Vec<&str> = rooms
+        .rooms
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| *name != serving)
+        .collect();
+    for other in &others {
+        rooms.site.succeeds(&["lab", "cut-rooms", &serving, other]);
+    }
+    injected(1, "rooms cut from each other");
+    let moment = Instant::now();
+    // Its own commits waited for the others from the first moment on.
+    let late = moment + Duration::from_secs(20);
+    writers.await_after(rooms, late, index_of(rooms, others[0]));
+    let cut_off = index_of(rooms, &serving);
+    assert_eq!(
+        writers.first_after(late, cut_off),
+        None,
+        "the room that is cut off acknowledges"
+    );
+    assert!(rooms.ks(&["advise"]).contains("nothing has to be decided"));
+    for other in &others {
+        rooms.site.succeeds(&["lab", "heal-rooms", &serving, other]);
+    }
+    rooms.await_all_follow("global");
+    writers.await_after(rooms, Instant::now(), cut_off);
+    let acknowledged = writers.finish();
+    println!(
+        "the primary's room cut off: {} acknowledged writes, none lost",
+        acknowledged.len()
+    );
+    assert_none_lost(rooms, &acknowledged);
 }
 
 fn two_rooms(name: &'static str, scheme: &'static str, net: u8) -> Layout {
@@ -84,6 +154,13 @@ fn two_rooms_with_an_arbiter_heal_themselves() {
         rooms.await_all_follow("global");
         rooms.await_protected(1);
     }
+    // Without the arbiter both rooms are still a majority.
+    let arbiter = format!("{}.11", layout.net(2));
+    rooms.site.succeeds(&["lab", "kill", &arbiter]);
+    injected(1, "arbiters that lost their power");
+    writers.await_after(&rooms, Instant::now() + Duration::from_secs(3), 0);
+    rooms.site.succeeds(&["lab", "boot", &arbiter]);
+    rooms.await_all_follow("global");
     // Cut from each other, the side that the arbiter is with goes on.
     let serving = rooms.info()["ks_master_zone"].as_str().unwrap().to_owned();
     let other = if serving == "global1a" {

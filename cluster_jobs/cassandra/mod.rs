@@ -43,7 +43,8 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
         context.set_var(values, name, "")?;
     }
     let is_set = |name: &str| values.get(name).is_some_and(|input| input.value != "");
-    if !is_set("cassandra_package") && !(is_set("cassandra_url") && is_set("cassandra_sha256")) {
+    let has_tarball = is_set("cassandra_url") && is_set("cassandra_sha256");
+    if !is_set("cassandra_package") && !has_tarball {
         return Err(JobError {
             message: "Debian has no Cassandra: set vars.cassandra_package to a package of the \
                       site's repository, or vars.cassandra_url and vars.cassandra_sha256 to a \

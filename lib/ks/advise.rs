@@ -1,8 +1,8 @@
 //! What each side sees when rooms are cut from each other, and what each choice loses.
 
 use super::Site;
+use super::checks::is_stuck;
 use super::database::{Database, Db};
-use super::switch::is_stuck;
 
 /// Says it in lines.
 pub fn advise(site: &Site<'_>) -> Vec<String> {

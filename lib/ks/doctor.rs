@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::Site;
+use super::checks::is_stuck;
 use super::database::Db;
-use super::switch::is_stuck;
 use crate::model::Scheme;
 
 /// A question with its answer.

@@ -2,6 +2,7 @@
 //! and the stages that make the change. Everything here is data; the one engine carries it out.
 
 mod advise;
+mod checks;
 mod database;
 mod directive;
 mod doctor;

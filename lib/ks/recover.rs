@@ -1,11 +1,12 @@
 //! `recover-pg`: makes a database writable without the servers that are gone, and takes them back
 //! when they return.
 
+use super::checks::{can_be_stopped, caught_up, heir, is_stuck, one_primary, quorum};
 use super::database::{Database, Db, Server};
 use super::facts::{Role, ServerView};
 use super::gate::Gate;
 use super::stages::{self, about, stage};
-use super::switch::{can_be_stopped, caught_up, disaster, heir, is_stuck, one_primary, quorum};
+use super::switch::disaster;
 use super::{KsPlan, Site};
 use crate::operation::{KsScript, Operation, Outline};
 

@@ -235,7 +235,7 @@ fn quorum(file: &ClusterFile, ks: &GlobalKsEntry, scheme: Scheme, problems: &mut
         let here = count_in(file, room, "zookeeper");
         let name = &room.name.value;
         if !scheme.heals_itself() {
-            if here > 0 && here % 2 == 0 {
+            if here > 0 && here.is_multiple_of(2) {
                 problems.push(
                     at(
                         &room.name,

@@ -60,7 +60,8 @@ fn look(database: &str, server: &Server) -> String {
         format!("streaming {} 127.0.0.1", server.timeline)
     };
     format!(
-        "unit {database} active\nnode {database} 200 {{\"state\": \"running\", \"role\": \"{}\", \
+        "cluster {database} 200 {{\"members\": [{{\"name\": \"global1a-pgserver1\", \"role\": \
+         \"sync_standby\"}}]}}\nunit {database} active\nnode {database} 200 {{\"state\": \"running\", \"role\": \"{}\", \
          \"timeline\": {}, \"xlog\": {{\"{place}\": {}}}, \"replication\": [{}]}}\n\
          sync {database} {}\nreceived {database} {streams}\n",
         server.role,

@@ -169,12 +169,14 @@ impl<'a> Database<'a> {
     pub fn is_protected(&self) -> bool {
         self.primary().is_some_and(|primary| {
             let waits = primary.view.map_or("", |view| view.waits_for.as_str());
-            // A star stands for anybody.
-            let is_waited_for = |other: &Server<'_>| {
-                waits.contains('*') || waits.contains(&format!("\"{}\"", other.name))
+            let electable = primary.view.map_or(&[][..], |view| &view.electable);
+            // Across rooms a person promotes whoever confirmed; in one cluster Patroni has to know.
+            let counts = |other: &Server<'_>| match waits.starts_with("ANY ") {
+                true => waits.contains(&format!("\"{}\"", other.name)),
+                false => !waits.is_empty() && electable.contains(&other.name),
             };
             let mut others = self.servers.iter();
-            others.any(|other| is_waited_for(other) && self.follows(other))
+            others.any(|other| counts(other) && self.follows(other))
         })
     }
 

@@ -65,6 +65,9 @@ pub struct ServerView {
     pub followers: Vec<Follower>,
     /// Whose confirmation its commits wait for, as PostgreSQL writes it.
     pub waits_for: String,
+    /// The synchronous standbys that Patroni would elect were the primary lost now. It notes them a
+    /// moment after PostgreSQL begins to wait for them.
+    pub electable: Vec<String>,
     /// Whether its room's configuration has it follow the other room.
     pub follows_other_room: Option<bool>,
     /// The timeline on which it receives from its source at this moment.
@@ -107,6 +110,19 @@ pub struct Health {
     pub error: Option<String>,
 }
 
+/// `/cluster` of Patroni's REST interface.
+#[derive(Default, Deserialize)]
+struct Cluster {
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    name: String,
+    role: String,
+}
+
 /// `/patroni` of Patroni's REST interface.
 #[derive(Deserialize)]
 struct Patroni {
@@ -144,7 +160,8 @@ impl HostView {
                 }
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
-                "unit" | "node" | "config" | "sync" | "received" | "why" | "control" | "aside" => {
+                "unit" | "node" | "config" | "cluster" | "sync" | "received" | "why"
+                | "control" | "aside" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -186,6 +203,12 @@ impl ServerView {
                         .is_some_and(|it| !it.is_null())
                 };
                 self.follows_other_room = config.ok().map(follows);
+            }
+            "cluster" => {
+                let cluster: Cluster = serde_json::from_str(body).unwrap_or_default();
+                let members = cluster.members.into_iter();
+                let elected = members.filter(|member| member.role == "sync_standby");
+                self.electable = elected.map(|member| member.name).collect();
             }
             "sync" => self.waits_for = rest.to_owned(),
             "received" => {

@@ -156,18 +156,18 @@ impl Rooms {
         }
     }
 
-    /// Waits until the primary's commits wait for this many others: only then may it be lost.
+    /// Waits until Patroni would elect any of this many others: only then may the primary be lost.
     pub fn await_protected(&self, others: usize) {
         let until = Instant::now() + Duration::from_secs(120);
         loop {
             let info = self.info();
             let hosts = info["hosts"].as_object().unwrap();
-            let waits = hosts.values().any(|view| {
+            let is_protected = hosts.values().any(|view| {
                 let server = &view["servers"]["global"];
-                let waits = server["waits_for"].as_str().unwrap_or_default();
-                server["role"] == "primary" && waits.matches("-pgserver").count() >= others
+                let electable = server["electable"].as_array().map_or(0, Vec::len);
+                server["role"] == "primary" && electable >= others
             });
-            if waits {
+            if is_protected {
                 return;
             }
             assert!(Instant::now() < until, "{info}");

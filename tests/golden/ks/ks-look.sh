@@ -84,6 +84,7 @@ for name in $databases; do
 	printf 'unit %s %s\n' "$name" "$(systemctl is-active "$unit" 2>/dev/null || :)"
 	printf 'node %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /patroni)"
 	printf 'config %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /config)"
+	printf 'cluster %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /cluster)"
 	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"

@@ -34,9 +34,11 @@ else
 fi
 need_file "$config/cassandra.yaml"
 install -d -o cassandra -g cassandra /var/lib/cassandra /var/log/cassandra
-changed=false
+# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
+# forgets it, restarts everything anyway.
+stale=/run/paas-cassandra.stale
 put() {
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
 	put_in_place "$1" "$1.new"
 }
 # Ours win over the packaged file's keys of the same name.
@@ -81,6 +83,7 @@ fi
 put /etc/systemd/system/paas-cassandra.service
 systemctl daemon-reload
 systemctl enable --quiet paas-cassandra
-if [ "$changed" = true ] || ! systemctl is-active --quiet paas-cassandra; then
+if [ -e "$stale" ] || ! systemctl is-active --quiet paas-cassandra; then
 	systemctl restart paas-cassandra
+	rm -f "$stale"
 fi

@@ -30,11 +30,13 @@ for service in $services; do names="$names pitrix-$(printf %s "$service" | tr _ 
 # shellcheck disable=SC2086 # one word for each package
 apt --no-install-recommends install $names
 
-changed=false
+# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
+# forgets it, restarts everything anyway.
+stale=/run/paas-webservice.stale
 # put FILE MODE GROUP
 put() {
 	if ! [ -e "$1" ]; then install -m "$2" -g "$3" /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
 	put_in_place "$1" "$1.new"
 }
 if ! getent passwd pitrix >/dev/null; then
@@ -69,5 +71,8 @@ until supervisorctl pid >/dev/null 2>&1; do
 	sleep 0.2
 done
 supervisorctl update >/dev/null
-if [ "$changed" = true ]; then supervisorctl restart all >/dev/null || :; fi
+if [ -e "$stale" ]; then
+	supervisorctl restart all >/dev/null || :
+	rm -f "$stale"
+fi
 supervisorctl start all >/dev/null || :

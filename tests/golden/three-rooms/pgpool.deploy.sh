@@ -388,9 +388,11 @@ monitor_password=a-ks_monitor_password
 
 install_packages pgpool2
 need_file "$config"
-changed=false
+# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
+# forgets it, restarts everything anyway.
+stale=/run/paas-pgpool.stale
 put() {
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
 	put_in_place "$1" "$1.new"
 }
 # line NAME VALUE
@@ -445,6 +447,9 @@ fi
 put /etc/systemd/system/pgpool2.service.d/paas.conf
 systemctl daemon-reload
 systemctl enable --quiet pgpool2
-if [ "$changed" = true ] || ! systemctl is-active --quiet pgpool2; then systemctl restart pgpool2; fi
+if [ -e "$stale" ] || ! systemctl is-active --quiet pgpool2; then
+	systemctl restart pgpool2
+	rm -f "$stale"
+fi
 
 wait_healthy

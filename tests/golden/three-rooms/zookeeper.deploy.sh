@@ -400,10 +400,12 @@ install -d -m 0755 "$config"
 	printf 'server.%s=%s:2888:3888\n' 2 10.8.2.11
 	printf 'server.%s=%s:2888:3888\n' 3 10.8.3.11
 } >"$config/zoo.cfg.new"
-changed=false
+# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
+# forgets it, restarts everything anyway.
+stale=/run/paas-zookeeper.stale
 put() {
 	if ! [ -e "$1" ]; then install -m 0644 /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then changed=true; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
 	put_in_place "$1" "$1.new"
 }
 put "$config/zoo.cfg"
@@ -435,8 +437,9 @@ END
 put /etc/systemd/system/paas-zookeeper.service
 systemctl daemon-reload
 systemctl enable --quiet paas-zookeeper
-if [ "$changed" = true ] || ! systemctl is-active --quiet paas-zookeeper; then
+if [ -e "$stale" ] || ! systemctl is-active --quiet paas-zookeeper; then
 	systemctl restart paas-zookeeper
+	rm -f "$stale"
 fi
 
 wait_healthy

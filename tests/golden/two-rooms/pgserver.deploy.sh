@@ -551,12 +551,14 @@ install_packages postgresql patroni python3-kazoo haproxy
 bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
 if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
 
-changed=false
-# put FILE MODE: FILE.new becomes FILE, and changed tells whether that is new; what postgres must read
+# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
+# forgets it, restarts everything anyway.
+stale=/run/paas-$unit.stale
+# put FILE MODE WHAT: FILE.new becomes FILE, and WHAT is stale if that is new; what postgres must read
 # belongs to its group.
 put() {
 	if ! [ -e "$1" ]; then install -m "$2" -g postgres /dev/null "$1"; fi
-	if cmp -s "$1" "$1.new"; then changed=false; else changed=true; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$stale-$3"; fi
 	put_in_place "$1" "$1.new"
 }
 
@@ -579,16 +581,15 @@ json.dump(fill(json.loads(lines[3])), sys.stdout, indent=1)
 print()
 ' "$bin" >"$config.new"
 )
-put "$config" 0640
-config_changed=$changed
+put "$config" 0640 config
 install -d -o postgres -g postgres -m 0700 "/var/lib/postgresql/paas-$database"
 
 guard_line=
 if [ -n "$guard" ]; then
 	printf '%s\n' "$guard" >"/etc/patroni/$database.guard.new"
-	put "/etc/patroni/$database.guard" 0640
+	put "/etc/patroni/$database.guard" 0640 guard
 	printf '%s\n' "$guard_program" >/usr/local/lib/paas-global-ks/room-guard.new
-	put /usr/local/lib/paas-global-ks/room-guard 0755
+	put /usr/local/lib/paas-global-ks/room-guard 0755 guard
 	guard_line="ExecStartPre=+/usr/local/lib/paas-global-ks/room-guard $database"
 
 	# The way to the other room's primary, whichever of its servers that is.
@@ -601,16 +602,14 @@ if [ -n "$guard" ]; then
 		printf '	server %s %s:%s check port %s\n' global1a-pgserver0 10.8.4.11 "$port" "$rest"
 		printf '	server %s %s:%s check port %s\n' global1a-pgserver1 10.8.4.12 "$port" "$rest"
 	} >"/etc/patroni/$database.link.cfg.new"
-	put "/etc/patroni/$database.link.cfg" 0644
-	link_changed=$changed
+	put "/etc/patroni/$database.link.cfg" 0644 link
 	{
 		printf '%s\n' '[Unit]' "Description=the way to the other room's $database database" \
 			After=network-online.target '[Service]' DynamicUser=yes \
 			"ExecStart=/usr/sbin/haproxy -W -db -f /etc/patroni/$database.link.cfg" \
 			Restart=always RestartSec=1 '[Install]' WantedBy=multi-user.target
 	} >"/etc/systemd/system/pg-link-$database.service.new"
-	put "/etc/systemd/system/pg-link-$database.service" 0644
-	if [ "$changed" = true ]; then link_changed=true; fi
+	put "/etc/systemd/system/pg-link-$database.service" 0644 link
 fi
 # A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
 {
@@ -622,15 +621,16 @@ fi
 		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 \
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
-put "/etc/systemd/system/$unit.service" 0644
-unit_changed=$changed
+put "/etc/systemd/system/$unit.service" 0644 unit
 systemctl daemon-reload
 if [ -n "$guard" ]; then
 	systemctl enable --quiet "pg-link-$database"
-	if [ "$link_changed" = true ] || ! systemctl is-active --quiet "pg-link-$database"; then
+	if [ -e "$stale-link" ] || ! systemctl is-active --quiet "pg-link-$database"; then
 		systemctl restart "pg-link-$database"
+		rm -f "$stale-link"
 	fi
 fi
+
 # reaches ADDRESS: Patroni answers there.
 reaches() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
@@ -648,19 +648,21 @@ may_restart() {
 
 # An operation that stopped it means it: ks recover-pg starts it again.
 if systemctl cat -- "$unit" >/dev/null 2>&1 && [ -e "/var/lib/postgresql/paas-$database/data/PG_VERSION" ] &&
-	! systemctl is-enabled --quiet "$unit" && ! systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
+	! systemctl is-enabled --quiet "$unit" && ! systemctl is-active --quiet "$unit" && ! [ -e "$stale-unit" ]; then
 	fail "an operation stopped $unit; ks recover-pg --db $database has it follow again"
 fi
 systemctl enable --quiet "$unit"
 # Patroni takes over most of its configuration without a restart, PostgreSQL's with it.
-if systemctl is-active --quiet "$unit" && [ "$unit_changed" = false ]; then
-	if [ "$config_changed" = true ]; then systemctl reload "$unit"; fi
+if systemctl is-active --quiet "$unit" && ! [ -e "$stale-unit" ]; then
+	if [ -e "$stale-config" ]; then systemctl reload "$unit"; fi
 elif systemctl is-active --quiet "$unit" && ! may_restart; then
 	fail "the other room is dark, so $unit could not start again; nothing was restarted"
 else
 	# The guard may say no: then systemd tries again, and the wait below tells what it said.
 	systemctl restart "$unit" || systemctl start --no-block "$unit"
 fi
+# The guard is read at each start by itself.
+rm -f "$stale-unit" "$stale-config" "$stale-guard"
 keep_secret ks_superuser_password "$superuser_password"
 keep_secret ks_replication_password "$replication_password"
 keep_secret ks_rest_password "$rest_password"

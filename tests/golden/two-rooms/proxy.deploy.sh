@@ -497,11 +497,13 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 		sql recovery-primary 5002 /primary "$state/recovery"
 	} >"$config.new"
 	haproxy -q -c -f "$config.new"
-	if ! cmp -s "$config" "$config.new"; then
-		mv "$config.new" "$config"
+	# Noted first: one that is killed between the two is made good by the next.
+	if ! cmp -s "$config" "$config.new"; then : >/run/paas-haproxy.stale; fi
+	mv "$config.new" "$config"
+	if [ -e /run/paas-haproxy.stale ]; then
 		systemctl reload-or-restart haproxy
+		rm -f /run/paas-haproxy.stale
 	fi
-	rm -f "$config.new"
 END
 chmod 0755 /usr/local/sbin/ks-entry.new
 mv /usr/local/sbin/ks-entry.new /usr/local/sbin/ks-entry

@@ -195,6 +195,11 @@ components: [zookeeper]
 server:
   zookeeper: {ip: 10.0.0.1}
 ";
+    more_to_stay_up_than_there_are: "\
+components: [router]
+server:
+  router: {ip: [10.0.0.1, 10.0.0.2], min_up: 2}
+";
     a_component_listed_twice: "\
 components: [nats, nats]
 server:

@@ -11,7 +11,7 @@ use super::{Answer, Cancel, Limits, Unreachable};
 use crate::event::{Fact, StepResult};
 use crate::model::{Host, Sudo};
 use crate::plan::{Mode, RunIdentity, Step};
-use crate::transport::{Connection, Transport, TransportError, TransportErrorKind};
+use crate::transport::{Connection, QueryOutput, Transport, TransportError, TransportErrorKind};
 
 /// Ends whatever a connection is blocked in.
 type Interrupter = Box<dyn Fn() + Send + Sync>;
@@ -252,7 +252,7 @@ fn carry_out(
 ) -> Result<(StepResult, Option<Answer>), TransportError> {
     match &step.mode {
         Mode::Query => {
-            let output = line.connection()?.query(&step.script)?;
+            let output = ask(line, step)?;
             let text = String::from_utf8_lossy(&output.output).into_owned();
             let answer = Answer {
                 text,
@@ -289,6 +289,22 @@ fn carry_out(
         }
     }
 }
+
+/// Asks a query; one that changes nothing is asked once more over a new connection where the first
+/// was lost. A command of the operator's is never sent twice.
+fn ask(line: &mut Line<'_>, step: &Step) -> Result<QueryOutput, TransportError> {
+    match line.connection()?.query(&step.script) {
+        Err(lost) if lost.kind == TransportErrorKind::Lost && step.is_read_only() => {
+            let level = line.course.cancel.level();
+            line.reconnect(&lost, ASK_AGAIN.min(line.course.limits.reconnect), level)?;
+            line.connection()?.query(&step.script)
+        }
+        said => said,
+    }
+}
+
+/// For how long a connection is tried again for a question.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Pushes the step's files; a lost connection is made anew, since what has arrived is kept.
 fn push_files(line: &mut Line<'_>, step: &Step) -> Result<(), TransportError> {

@@ -3,6 +3,9 @@
 use super::{Operation, Outline, Task};
 use crate::model::{Cluster, Selection};
 
+/// The name of the step that runs an operator's own command.
+pub const EXEC: &str = "exec";
+
 /// Outlines the command on every selected machine at once.
 pub fn exec(cluster: &Cluster, selection: &Selection, command: &str, as_root: bool) -> Operation {
     let hosts = cluster.hosts.iter().map(|host| host.address);

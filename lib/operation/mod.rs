@@ -17,7 +17,7 @@ use std::net::IpAddr;
 pub use bootstrap::{BOOTSTRAP, bootstrap};
 pub use build::build;
 pub use control::control;
-pub use exec::exec;
+pub use exec::{EXEC, exec};
 pub use ks::{KsScript, KsTask};
 pub use probe::probe;
 pub use remove::{Removal, remove};

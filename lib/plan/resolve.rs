@@ -16,7 +16,7 @@ use super::{bootstrap, busy, ks, probe};
 use crate::cluster_file::Place;
 use crate::job::{Action, Catalog, Context, Job, JobError, SITE_PACKAGES, Secrets};
 use crate::model::{Cluster, Component, Host, Instance};
-use crate::operation::{BOOTSTRAP, KsScript, Operation, Outline, Task};
+use crate::operation::{BOOTSTRAP, EXEC, KsScript, Operation, Outline, Task};
 use crate::script::{Upload, Values, shell_word};
 use crate::secret::forms;
 
@@ -252,7 +252,7 @@ impl Planner<'_> {
                 command,
                 as_root,
             } => Ok(Rendered {
-                name: "exec".to_owned(),
+                name: EXEC.to_owned(),
                 action: "exec",
                 mode: Mode::Query,
                 script: self.exec_script(*host, command, *as_root)?,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_file::Place;
+use crate::operation::EXEC;
 use crate::script::{Upload, Values};
 
 /// The identity of a step: the step's name (a component, or `component.job`) and its host.
@@ -93,6 +94,14 @@ impl Step {
             redact: Vec::new(),
             decision: Decision::Run(vec![reason]),
         }
+    }
+}
+
+impl Step {
+    /// Whether it only looks, so that asking twice does no harm; an operator's own command may do
+    /// anything.
+    pub fn is_read_only(&self) -> bool {
+        self.mode == Mode::Query && self.id.step != EXEC
     }
 }
 

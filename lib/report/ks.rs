@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::ks::{Answer, Database, Gate, KsPlan, Role, Site, Verdict};
+use crate::ks::{Answer, Database, Db, Gate, Health, KsPlan, Role, Site, Verdict};
 use crate::operation::Task;
 
 /// Shows which room serves, and what every room says.
@@ -26,11 +26,7 @@ pub fn ks_info(site: &Site<'_>) -> String {
             .filter_map(|(host, view)| {
                 let view = view?;
                 let health = view.health.as_ref()?;
-                let state = match (health.serving, health.writable) {
-                    (true, true) => "takes writes",
-                    (true, false) => "serves, but can't write",
-                    _ => "doesn't serve",
-                };
+                let state = entry_state(health);
                 let to = view.entry.as_deref().unwrap_or("nobody");
                 Some(match ks.scheme.heals_itself() {
                     true => format!("entry {host}: {state}"),
@@ -88,12 +84,32 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
         }
         text.push('\n');
     }
+    if database.db == Db::Recovery {
+        return text;
+    }
     for (host, view) in &site.facts.hosts {
         if let Some(pgpool) = &view.pgpool {
             let _ = writeln!(text, "  pgpool on {host}: {}", super::printable(pgpool));
         }
+        if let Some(health) = &view.health {
+            let state = entry_state(health);
+            let room = health.room.as_deref().unwrap_or("nobody");
+            let _ = writeln!(
+                text,
+                "  entry on {host}: {} answers and {state}",
+                super::printable(room)
+            );
+        }
     }
     text
+}
+
+fn entry_state(health: &Health) -> &'static str {
+    match (health.serving, health.writable) {
+        (true, true) => "takes writes",
+        (true, false) => "serves, but can't write",
+        _ => "doesn't serve",
+    }
 }
 
 /// `ok` where one server takes writes and all others follow it, else what isn't so.

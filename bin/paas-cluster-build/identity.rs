@@ -42,7 +42,14 @@ fn workstation() -> String {
 }
 
 fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
+    // It needs nothing of this process's environment, which may hold secrets.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let output = Command::new(program)
+        .env_clear()
+        .env("PATH", path)
+        .args(arguments)
+        .output()
+        .ok()?;
     let said = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !said.is_empty()).then_some(said)
 }

@@ -79,6 +79,12 @@ fn ensemble(context: &Context<'_>) -> Result<Vec<IpAddr>, JobError> {
     Ok(context.cluster.hosts_in(room, "zookeeper"))
 }
 
+/// Where these ZooKeepers listen for clients.
+fn zookeeper_addresses(context: &Context<'_>) -> Result<Vec<String>, JobError> {
+    let hosts = ensemble(context)?.into_iter();
+    Ok(hosts.map(|host| format!("{}:2181", in_url(host))).collect())
+}
+
 /// An address as it stands before a colon and a port: an IPv6 one in brackets.
 fn in_url(host: IpAddr) -> String {
     match host {

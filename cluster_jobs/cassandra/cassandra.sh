@@ -34,13 +34,7 @@ else
 fi
 need_file "$config/cassandra.yaml"
 install -d -o cassandra -g cassandra /var/lib/cassandra /var/log/cassandra
-# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
-# forgets it, restarts everything anyway.
 stale=/run/paas-cassandra.stale
-put() {
-	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
-	put_in_place "$1" "$1.new"
-}
 # Ours win over the packaged file's keys of the same name.
 python3 - "$config/cassandra.yaml" "$cluster" "$OWN_ADDRESS" "$seeds" <<-'END' >"$config/cassandra.yaml.new"
 	import sys, yaml
@@ -65,22 +59,16 @@ python3 - "$config/cassandra.yaml" "$cluster" "$OWN_ADDRESS" "$seeds" <<-'END' >
 	)
 	yaml.safe_dump(settings, sys.stdout, sort_keys=True)
 END
-put "$config/cassandra.yaml"
+put_new "$config/cassandra.yaml" "$stale"
 printf 'dc=%s\nrack=rack1\n' "$room" >"$config/cassandra-rackdc.properties.new"
-if ! [ -e "$config/cassandra-rackdc.properties" ]; then
-	install -m 0644 /dev/null "$config/cassandra-rackdc.properties"
-fi
-put "$config/cassandra-rackdc.properties"
+put_new "$config/cassandra-rackdc.properties" "$stale"
 {
 	printf '%s\n' '[Unit]' Description=Cassandra After=network-online.target '[Service]' \
 		User=cassandra "ExecStart=$start" Environment=CASSANDRA_LOG_DIR=/var/log/cassandra \
 		LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
 		WantedBy=multi-user.target
 } >/etc/systemd/system/paas-cassandra.service.new
-if ! [ -e /etc/systemd/system/paas-cassandra.service ]; then
-	install -m 0644 /dev/null /etc/systemd/system/paas-cassandra.service
-fi
-put /etc/systemd/system/paas-cassandra.service
+put_new /etc/systemd/system/paas-cassandra.service "$stale"
 systemctl daemon-reload
 systemctl enable --quiet paas-cassandra
 if [ -e "$stale" ] || ! systemctl is-active --quiet paas-cassandra; then

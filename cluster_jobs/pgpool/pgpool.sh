@@ -8,13 +8,7 @@ monitor_password={{ ks_monitor_password }}
 
 install_packages{% for package in packages %} {{ package }}{% endfor %}
 need_file "$config"
-# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
-# forgets it, restarts everything anyway.
 stale=/run/paas-pgpool.stale
-put() {
-	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
-	put_in_place "$1" "$1.new"
-}
 # line NAME VALUE
 line() {
 	printf "%s = '%s'\n" "$1" "$2"
@@ -39,16 +33,15 @@ line() {
 	line logdir /tmp
 	printf 'pcp_listen_addresses = %s\n' "'127.0.0.1'"
 } >"$config.new"
-put "$config"
+put_new "$config" "$stale"
 printf '%s\n' 'local all all scram-sha-256' 'host all all 0.0.0.0/0 scram-sha-256' \
 	'host all all ::/0 scram-sha-256' >/etc/pgpool2/pool_hba.conf.new
-put /etc/pgpool2/pool_hba.conf
+put_new /etc/pgpool2/pool_hba.conf "$stale"
 (
 	umask 077
 	printf 'ks:TEXT%s\npgpool:TEXT%s\n' "$password" "$monitor_password" >/etc/pgpool2/pool_passwd.new
 )
-if ! [ -e /etc/pgpool2/pool_passwd ]; then install -m 0640 -g postgres /dev/null /etc/pgpool2/pool_passwd; fi
-put /etc/pgpool2/pool_passwd
+put_new /etc/pgpool2/pool_passwd "$stale" 0640 postgres
 chmod 0640 /etc/pgpool2/pool_passwd /etc/pgpool2/pgpool.conf
 chown root:postgres /etc/pgpool2/pool_passwd /etc/pgpool2/pgpool.conf
 
@@ -61,10 +54,7 @@ cat >/etc/systemd/system/pgpool2.service.d/paas.conf.new <<-'END'
 	Restart=always
 	RestartSec=2
 END
-if ! [ -e /etc/systemd/system/pgpool2.service.d/paas.conf ]; then
-	install -m 0644 /dev/null /etc/systemd/system/pgpool2.service.d/paas.conf
-fi
-put /etc/systemd/system/pgpool2.service.d/paas.conf
+put_new /etc/systemd/system/pgpool2.service.d/paas.conf "$stale"
 systemctl daemon-reload
 systemctl enable --quiet pgpool2
 if [ -e "$stale" ] || ! systemctl is-active --quiet pgpool2; then

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Database;
 use crate::job::{Context, JobError};
+use crate::model::any_one_of;
 
 /// A database server.
 pub(super) struct Node {
@@ -39,11 +40,7 @@ pub(super) fn patroni(
     let own = context.instance.address;
     let url = crate::cluster_jobs::in_url(own);
     let name = context.cluster.node_name(database.job, own);
-    let ensemble = crate::cluster_jobs::ensemble(context)?;
-    let zookeeper: Vec<String> = ensemble
-        .iter()
-        .map(|host| format!("{}:2181", crate::cluster_jobs::in_url(*host)))
-        .collect();
+    let zookeeper = crate::cluster_jobs::zookeeper_addresses(context)?;
     // Only machines of the rooms, and only with a password.
     let mut hba = vec![
         "local all postgres peer".to_owned(),
@@ -135,10 +132,12 @@ fn dcs(database: &Database, context: &Context<'_>, nodes: &[Node]) -> Result<Val
         if room.name == ks.rooms[0].name {
             dcs["slots"] = json!({ other.name.as_str(): {"type": "physical"} });
         }
-        if is_synchronous_across(database, context)? {
+        if ks.waits_across(database.job) {
             dcs["synchronous_mode"] = json!(false);
             if room.name == ks.rooms[0].name {
-                parameters["synchronous_standby_names"] = json!(any_of(nodes, &other.name));
+                let across = nodes.iter().filter(|node| node.room == other.name);
+                let across = across.map(|node| node.name.as_str());
+                parameters["synchronous_standby_names"] = json!(any_one_of(across));
             }
         } else {
             dcs["synchronous_mode"] = json!(true);
@@ -153,20 +152,6 @@ fn dcs(database: &Database, context: &Context<'_>, nodes: &[Node]) -> Result<Val
         "parameters": parameters,
     });
     Ok(dcs)
-}
-
-/// Whether a commit waits for the other room: the global database where the scheme says so, the
-/// recovery database always.
-fn is_synchronous_across(database: &Database, context: &Context<'_>) -> Result<bool, JobError> {
-    let ks = context.global_ks()?;
-    Ok(ks.scheme.is_synchronous_across_rooms() || database.name == super::RECOVERY.name)
-}
-
-/// `synchronous_standby_names` for any server of a room.
-fn any_of(nodes: &[Node], room: &str) -> String {
-    let names = nodes.iter().filter(|node| node.room == room);
-    let names: Vec<String> = names.map(|node| format!("\"{}\"", node.name)).collect();
-    format!("ANY 1 ({})", names.join(","))
 }
 
 /// What makes a room's servers follow the other room's primary; the slot there has this room's name.
@@ -200,14 +185,11 @@ pub(super) fn guard(
             .map(rest)
             .collect::<Vec<_>>()
     };
-    let ensemble = crate::cluster_jobs::ensemble(context)?;
-    let zookeeper = ensemble
-        .iter()
-        .map(|host| format!("{}:2181", crate::cluster_jobs::in_url(*host)));
+    let zookeeper = crate::cluster_jobs::zookeeper_addresses(context)?;
     Ok(json!({
         "scope": database.name,
         "data_dir": data_dir(database),
-        "zookeeper": zookeeper.collect::<Vec<_>>(),
+        "zookeeper": zookeeper,
         "peers": of_room(true),
         "others": of_room(false),
         "standby_cluster": standby_cluster(database, &room.name),

@@ -72,11 +72,7 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
         let name = |host: &IpAddr| format!("{}:{port}", super::in_url(*host));
         hosts.iter().map(name).collect()
     };
-    let ensemble = super::ensemble(context)?;
-    let zookeeper: Vec<String> = ensemble
-        .iter()
-        .map(|host| format!("{}:2181", super::in_url(*host)))
-        .collect();
+    let zookeeper = super::zookeeper_addresses(context)?;
     let pool = context.nearest(room, "pgpool")?.to_string();
     let io_port = super::io_port(context)?;
     let rooms: Vec<&str> = ks.rooms.iter().map(|room| room.name.as_str()).collect();

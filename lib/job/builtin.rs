@@ -159,8 +159,8 @@ fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<S
     script.render().map_err(as_error)
 }
 
-/// Functions that install Debian's packages, for jobs that bring their own.
-const PACKAGES: &str = include_str!("../../deploy/packages.sh");
+/// Functions that install Debian's packages, for jobs that bring their own and for bootstrap.
+pub const PACKAGES: &str = include_str!("../../deploy/packages.sh");
 
 impl Job for BuiltinJob {
     fn facts(&self) -> &JobFacts {

@@ -93,7 +93,7 @@ fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
     for room in &site.ks.rooms {
         let loses = match (
             serving == Some(room.name.as_str()),
-            database.db.is_synchronous(site.ks),
+            site.ks.waits_across(database.db.job()),
         ) {
             (true, true) => {
                 "loses nothing; while it's alone, its own loss would lose what it takes from now on"

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::facts::{KsFacts, Role, ServerView};
-use crate::model::{Cluster, GlobalKs};
+use crate::model::{Cluster, GlobalKs, any_one_of};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,11 +32,6 @@ impl Db {
             Db::Global => "pgserver",
             Db::Recovery => "recoverypgserver",
         }
-    }
-
-    /// Whether a commit waits for the other room, where a person switches between two.
-    pub fn is_synchronous(self, ks: &GlobalKs) -> bool {
-        ks.scheme.is_synchronous_across_rooms() || self == Db::Recovery
     }
 }
 
@@ -182,11 +177,7 @@ impl<'a> Database<'a> {
 
     /// `synchronous_standby_names` for any server of a room.
     pub fn any_of(&self, room: &str) -> String {
-        let names: Vec<String> = self
-            .in_room(room)
-            .map(|server| format!("\"{}\"", server.name))
-            .collect();
-        format!("ANY 1 ({})", names.join(","))
+        any_one_of(self.in_room(room).map(|server| server.name.as_str()))
     }
 
     /// The addresses of a room's servers, in one line.

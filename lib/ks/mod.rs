@@ -54,12 +54,6 @@ impl<'a> Site<'a> {
             .primary()
             .map(|primary| primary.room)
     }
-
-    /// Whether any host of a room answers.
-    pub fn answers(&self, room: &str) -> bool {
-        let hosts = self.ks.room(room).map_or(&[][..], |room| &room.hosts);
-        hosts.iter().any(|host| self.facts.hosts.contains_key(host))
-    }
 }
 
 /// An operation with everything that has to be known before it's carried out.

@@ -70,7 +70,7 @@ pub(super) fn adopt(
     let across = site
         .ks
         .other_room(primary.room)
-        .filter(|_| !site.ks.scheme.heals_itself() && database.db.is_synchronous(site.ks));
+        .filter(|_| !site.ks.scheme.heals_itself() && site.ks.waits_across(database.db.job()));
     if across.is_some() && is_alone {
         // Whoever doesn't follow may be cut off from the primary, though not from here: what it has
         // is left alone until it can reach its source.
@@ -248,7 +248,7 @@ fn take_over(
             &format!("start {} alone", server.room),
             vec![about(database.db, KsScript::Start, server.host)],
         ));
-        if database.db.is_synchronous(site.ks) {
+        if site.ks.waits_across(database.db.job()) {
             plan.operation
                 .stages
                 .push(stages::wait_for(database, server.host, ""));

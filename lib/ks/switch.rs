@@ -22,6 +22,16 @@ pub struct Switch {
     pub given_up: Option<String>,
 }
 
+impl Switch {
+    /// What is to be noted of zones.
+    fn zones(&self) -> Vec<(String, String)> {
+        let zones = self.disaster_zone.iter();
+        zones
+            .map(|zone| (zone.clone(), "faulty".to_owned()))
+            .collect()
+    }
+}
+
 /// Plans a switch of the global database and of everything that follows it.
 pub fn switch(site: &Site<'_>, wish: &Switch) -> KsPlan {
     let database = site.database(Db::Global);
@@ -111,11 +121,10 @@ fn in_one_cluster(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan:
                 .with("candidate", candidate.name.as_str()),
         ],
     ));
-    if let Some(zone) = &wish.disaster_zone {
-        let zones = [(zone.clone(), "faulty".to_owned())];
-        plan.operation
-            .stages
-            .push(stages::note(candidate.host, "", &zones));
+    let zones = wish.zones();
+    if !zones.is_empty() {
+        let note = stages::note(candidate.host, "", &zones);
+        plan.operation.stages.push(note);
     }
     let standbys: Vec<_> = database
         .servers
@@ -165,11 +174,7 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     let promotion = stages::promote(database, leader, &from.name, complete);
     plan.point_of_no_return = Some(promotion.name.clone());
     plan.operation.stages.push(promotion);
-    let zones: Vec<(String, String)> = wish
-        .disaster_zone
-        .iter()
-        .map(|zone| (zone.clone(), "faulty".to_owned()))
-        .collect();
+    let zones = wish.zones();
     plan.operation
         .stages
         .push(stages::note(leader.host, &wish.to, &zones));
@@ -201,7 +206,7 @@ fn adopt_the_old_room(
     stages.extend(stages::verify(site, entries, &[]));
     let old: Vec<&Server<'_>> = database.in_room(from).collect();
     stages.extend(stages::follow(site, database, &old, leader.host, true));
-    if database.db.is_synchronous(site.ks) {
+    if site.ks.waits_across(database.db.job()) {
         let names = database.any_of(from);
         stages.push(stages::wait_for(database, leader.host, &names));
     }
@@ -260,7 +265,7 @@ pub(super) fn disaster(
         plan.gates.push(Gate::warn(question, message));
         plan.unfenced = Some(lost.to_owned());
     }
-    plan.loses = match database.db.is_synchronous(site.ks) {
+    plan.loses = match site.ks.waits_across(database.db.job()) {
         _ if complete => "nothing: it's promoted only with all that was written".to_owned(),
         true => format!(
             "nothing that was acknowledged while commits waited for {}",
@@ -281,11 +286,7 @@ fn finish(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan: &mut Ks
         return;
     };
     plan.loses = "nothing".to_owned();
-    let zones: Vec<(String, String)> = wish
-        .disaster_zone
-        .iter()
-        .map(|zone| (zone.clone(), "faulty".to_owned()))
-        .collect();
+    let zones = wish.zones();
     let stages = &mut plan.operation.stages;
     if !site.ks.scheme.heals_itself() || !zones.is_empty() {
         stages.push(stages::note(primary.host, &wish.to, &zones));

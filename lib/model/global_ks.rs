@@ -105,6 +105,12 @@ pub struct Room {
 }
 
 impl GlobalKs {
+    /// Whether commits of the database that this job serves wait for the other room, where a person
+    /// switches between two: the global one where the scheme says so, the recovery database always.
+    pub fn waits_across(&self, job: &str) -> bool {
+        self.scheme.is_synchronous_across_rooms() || job == "recoverypgserver"
+    }
+
     /// Finds the room that a host stands in; an arbiter stands in none.
     pub fn room_of(&self, host: IpAddr) -> Option<&Room> {
         self.rooms.iter().find(|room| room.hosts.contains(&host))
@@ -139,4 +145,10 @@ impl Cluster {
         let number = hosts.iter().position(|other| *other == host)?;
         Some(format!("{}-{job}{number}", room.name))
     }
+}
+
+/// Writes PostgreSQL's `synchronous_standby_names` for any one of these servers.
+pub fn any_one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    format!("ANY 1 ({})", names.join(","))
 }

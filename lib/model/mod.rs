@@ -12,7 +12,7 @@ mod validate;
 mod validate_ks;
 
 pub use cluster::{Cluster, Component, Host, Instance, JobFacts, Need, Port};
-pub use global_ks::{GlobalKs, Room, Scheme};
+pub use global_ks::{GlobalKs, Room, Scheme, any_one_of};
 pub use selection::{Selection, UnknownName};
 pub use settings::{
     Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshConfig, SshSettings,

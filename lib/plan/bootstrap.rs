@@ -7,11 +7,9 @@ use serde::Deserialize;
 
 use super::package::{Prepared, PreparedRelease};
 use super::resolve::PlanError;
+use crate::job::PACKAGES;
 use crate::model::{Host, Sudo};
 use crate::script::{Upload, Values};
-
-/// Functions that install Debian's packages; jobs have them too.
-const PACKAGES: &str = include_str!("../../deploy/packages.sh");
 
 /// `deploy/init.sh`. A part of the release is either pushed (its digest names the file in the
 /// host's `artifacts/`), or fetched from a URL, or cloned; what doesn't apply is empty.

@@ -35,12 +35,7 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
     let conductor = Conductor::new(&workspace, common, limits)?;
     let wished = wish(action, global)?;
     let facts = look(&conductor, global)?;
-    let site = Site {
-        cluster: &workspace.cluster,
-        ks: global,
-        facts: &facts,
-        run: &conductor.run.id,
-    };
+    let site = site(&conductor, global, &facts);
     match action {
         KsAction::Info { json } => {
             show(*json, &info_json(&site), || report::ks_info(&site));
@@ -97,12 +92,7 @@ pub fn zone(common: &Common, action: &ZoneAction) -> Result<Exit, Failure> {
     known_zone(global, zone)?;
     let conductor = Conductor::new(&workspace, common, options.limits())?;
     let facts = look(&conductor, global)?;
-    let site = Site {
-        cluster: &workspace.cluster,
-        ks: global,
-        facts: &facts,
-        run: &conductor.run.id,
-    };
+    let site = site(&conductor, global, &facts);
     let zones = [(zone.clone(), status.to_owned())];
     let operation = ks::set_zones(&site, &zones).map_err(|why| Failure::new(Exit::Failed, why))?;
     run(&conductor, &operation, options.yes, Harm::None)
@@ -133,12 +123,7 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
     let global = global_ks(&workspace)?;
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(50))?;
     let facts = look(&conductor, global)?;
-    let site = Site {
-        cluster: &workspace.cluster,
-        ks: global,
-        facts: &facts,
-        run: &conductor.run.id,
-    };
+    let site = site(&conductor, global, &facts);
     let (words, plan) = match &parsed {
         Directive::Info => {
             let mut answer = info_json(&site);
@@ -172,20 +157,9 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
             Some(ks::recover(&site, *db, primary, word)),
         ),
         Directive::Failover { to, disaster_zone } => {
-            if let Err(failure) = known_room(global, to) {
-                return refuse(&failure.message);
-            }
-            if let Some(failure) = disaster_zone
-                .as_ref()
-                .and_then(|zone| known_zone(global, zone).err())
-            {
-                return refuse(&failure.message);
-            }
-            let wished = Switch {
-                to: to.clone(),
-                back: false,
-                disaster_zone: disaster_zone.clone(),
-                given_up: word.map(str::to_owned),
+            let wished = match checked(global, to, false, disaster_zone.as_deref(), word) {
+                Ok(wished) => wished,
+                Err(failure) => return refuse(&failure.message),
             };
             let mut words = vec!["ks", "failover", "--to", to];
             if let Some(zone) = disaster_zone {
@@ -194,30 +168,24 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
             (words, Some(ks::switch(&site, &wished)))
         }
         Directive::Failback { to } => {
-            if let Err(failure) = known_room(global, to) {
-                return refuse(&failure.message);
-            }
-            let wished = Switch {
-                to: to.clone(),
-                back: true,
-                disaster_zone: None,
-                given_up: word.map(str::to_owned),
+            let wished = match checked(global, to, true, None, word) {
+                Ok(wished) => wished,
+                Err(failure) => return refuse(&failure.message),
             };
-            (
-                vec!["ks", "failback", "--to", to],
-                Some(ks::switch(&site, &wished)),
-            )
+            let plan = ks::switch(&site, &wished);
+            (vec!["ks", "failback", "--to", to], Some(plan))
         }
-        Directive::SetZone { zone, .. } | Directive::ActivateZone { zone } => {
+        Directive::SetZone { zone, status } => {
             if let Err(failure) = known_zone(global, zone) {
                 return refuse(&failure.message);
             }
-            match &parsed {
-                Directive::SetZone { status, .. } => {
-                    (vec!["zone", "set-status", zone, status], None)
-                }
-                _ => (vec!["zone", "activate", zone], None),
+            (vec!["zone", "set-status", zone, status], None)
+        }
+        Directive::ActivateZone { zone } => {
+            if let Err(failure) = known_zone(global, zone) {
+                return refuse(&failure.message);
             }
+            (vec!["zone", "activate", zone], None)
         }
     };
     if let Some(plan) = &plan {
@@ -287,32 +255,43 @@ fn global_ks(workspace: &Workspace) -> Result<&GlobalKs, Failure> {
     })
 }
 
-/// What a switch is to do; rooms and zones must be the file's.
+/// What a switch is to do, where it's one.
 fn wish(action: &KsAction, global: &GlobalKs) -> Result<Option<Switch>, Failure> {
     let wished = match action {
         KsAction::Failover {
             to,
             disaster_zone,
             change,
-        } => Switch {
-            to: to.clone(),
-            back: false,
-            disaster_zone: disaster_zone.clone(),
-            given_up: change.confirm.clone(),
-        },
-        KsAction::Failback { to, change } => Switch {
-            to: to.clone(),
-            back: true,
-            disaster_zone: None,
-            given_up: change.confirm.clone(),
-        },
+        } => {
+            let zone = disaster_zone.as_deref();
+            checked(global, to, false, zone, change.confirm.as_deref())
+        }
+        KsAction::Failback { to, change } => {
+            checked(global, to, true, None, change.confirm.as_deref())
+        }
         _ => return Ok(None),
     };
-    known_room(global, &wished.to)?;
-    if let Some(zone) = &wished.disaster_zone {
+    wished.map(Some)
+}
+
+/// A switch whose room and zone are the file's.
+fn checked(
+    global: &GlobalKs,
+    to: &str,
+    back: bool,
+    disaster_zone: Option<&str>,
+    given_up: Option<&str>,
+) -> Result<Switch, Failure> {
+    known_room(global, to)?;
+    if let Some(zone) = disaster_zone {
         known_zone(global, zone)?;
     }
-    Ok(Some(wished))
+    Ok(Switch {
+        to: to.to_owned(),
+        back,
+        disaster_zone: disaster_zone.map(str::to_owned),
+        given_up: given_up.map(str::to_owned),
+    })
 }
 
 fn known_room(global: &GlobalKs, name: &str) -> Result<(), Failure> {
@@ -370,6 +349,15 @@ fn look(conductor: &Conductor<'_>, global: &GlobalKs) -> Result<KsFacts, Failure
         }
     }
     Ok(facts)
+}
+
+fn site<'a>(conductor: &'a Conductor<'_>, global: &'a GlobalKs, facts: &'a KsFacts) -> Site<'a> {
+    Site {
+        cluster: &conductor.workspace.cluster,
+        ks: global,
+        facts,
+        run: &conductor.run.id,
+    }
 }
 
 /// Nothing of what these scripts are made of is secret, and they look for themselves.

@@ -49,6 +49,15 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# put_new FILE STALE [MODE [GROUP]]: FILE.new becomes FILE, and STALE is noted if that is news; a file
+# that isn't there yet gets MODE and GROUP. What is noted in /run is not forgotten if this run is
+# killed before the restart; a boot, which forgets it, restarts everything anyway.
+put_new() {
+	if ! [ -e "$1" ]; then install -m "${3:-0644}" -g "${4:-root}" /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$2"; fi
+	put_in_place "$1" "$1.new"
+}
+
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
@@ -388,13 +397,7 @@ monitor_password=a-ks_monitor_password
 
 install_packages pgpool2
 need_file "$config"
-# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
-# forgets it, restarts everything anyway.
 stale=/run/paas-pgpool.stale
-put() {
-	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
-	put_in_place "$1" "$1.new"
-}
 # line NAME VALUE
 line() {
 	printf "%s = '%s'\n" "$1" "$2"
@@ -419,16 +422,15 @@ line() {
 	line logdir /tmp
 	printf 'pcp_listen_addresses = %s\n' "'127.0.0.1'"
 } >"$config.new"
-put "$config"
+put_new "$config" "$stale"
 printf '%s\n' 'local all all scram-sha-256' 'host all all 0.0.0.0/0 scram-sha-256' \
 	'host all all ::/0 scram-sha-256' >/etc/pgpool2/pool_hba.conf.new
-put /etc/pgpool2/pool_hba.conf
+put_new /etc/pgpool2/pool_hba.conf "$stale"
 (
 	umask 077
 	printf 'ks:TEXT%s\npgpool:TEXT%s\n' "$password" "$monitor_password" >/etc/pgpool2/pool_passwd.new
 )
-if ! [ -e /etc/pgpool2/pool_passwd ]; then install -m 0640 -g postgres /dev/null /etc/pgpool2/pool_passwd; fi
-put /etc/pgpool2/pool_passwd
+put_new /etc/pgpool2/pool_passwd "$stale" 0640 postgres
 chmod 0640 /etc/pgpool2/pool_passwd /etc/pgpool2/pgpool.conf
 chown root:postgres /etc/pgpool2/pool_passwd /etc/pgpool2/pgpool.conf
 
@@ -441,10 +443,7 @@ cat >/etc/systemd/system/pgpool2.service.d/paas.conf.new <<-'END'
 	Restart=always
 	RestartSec=2
 END
-if ! [ -e /etc/systemd/system/pgpool2.service.d/paas.conf ]; then
-	install -m 0644 /dev/null /etc/systemd/system/pgpool2.service.d/paas.conf
-fi
-put /etc/systemd/system/pgpool2.service.d/paas.conf
+put_new /etc/systemd/system/pgpool2.service.d/paas.conf "$stale"
 systemctl daemon-reload
 systemctl enable --quiet pgpool2
 if [ -e "$stale" ] || ! systemctl is-active --quiet pgpool2; then

@@ -49,6 +49,15 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# put_new FILE STALE [MODE [GROUP]]: FILE.new becomes FILE, and STALE is noted if that is news; a file
+# that isn't there yet gets MODE and GROUP. What is noted in /run is not forgotten if this run is
+# killed before the restart; a boot, which forgets it, restarts everything anyway.
+put_new() {
+	if ! [ -e "$1" ]; then install -m "${3:-0644}" -g "${4:-root}" /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$2"; fi
+	put_in_place "$1" "$1.new"
+}
+
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
@@ -551,16 +560,8 @@ install_packages postgresql patroni python3-kazoo haproxy
 bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
 if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
 
-# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
-# forgets it, restarts everything anyway.
+# Of each part by itself; what postgres must read belongs to its group.
 stale=/run/paas-$unit.stale
-# put FILE MODE WHAT: FILE.new becomes FILE, and WHAT is stale if that is new; what postgres must read
-# belongs to its group.
-put() {
-	if ! [ -e "$1" ]; then install -m "$2" -g postgres /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then : >"$stale-$3"; fi
-	put_in_place "$1" "$1.new"
-}
 
 install -d -m 0755 /etc/patroni /usr/local/lib/paas-global-ks
 # The passwords go in by a pipe, and into a file that only root and postgres can read.
@@ -581,15 +582,15 @@ json.dump(fill(json.loads(lines[3])), sys.stdout, indent=1)
 print()
 ' "$bin" >"$config.new"
 )
-put "$config" 0640 config
+put_new "$config" "$stale-config" 0640 postgres
 install -d -o postgres -g postgres -m 0700 "/var/lib/postgresql/paas-$database"
 
 guard_line=
 if [ -n "$guard" ]; then
 	printf '%s\n' "$guard" >"/etc/patroni/$database.guard.new"
-	put "/etc/patroni/$database.guard" 0640 guard
+	put_new "/etc/patroni/$database.guard" "$stale-guard" 0640 postgres
 	printf '%s\n' "$guard_program" >/usr/local/lib/paas-global-ks/room-guard.new
-	put /usr/local/lib/paas-global-ks/room-guard 0755 guard
+	put_new /usr/local/lib/paas-global-ks/room-guard "$stale-guard" 0755 postgres
 	guard_line="ExecStartPre=+/usr/local/lib/paas-global-ks/room-guard $database"
 
 	# The way to the other room's primary, whichever of its servers that is.
@@ -601,14 +602,14 @@ if [ -n "$guard" ]; then
 			'	default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions'
 		printf '	server %s %s:%s check port %s\n' global1a-recoverypgserver0 10.8.4.11 "$port" "$rest"
 	} >"/etc/patroni/$database.link.cfg.new"
-	put "/etc/patroni/$database.link.cfg" 0644 link
+	put_new "/etc/patroni/$database.link.cfg" "$stale-link" 0644 postgres
 	{
 		printf '%s\n' '[Unit]' "Description=the way to the other room's $database database" \
 			After=network-online.target '[Service]' DynamicUser=yes \
 			"ExecStart=/usr/sbin/haproxy -W -db -f /etc/patroni/$database.link.cfg" \
 			Restart=always RestartSec=1 '[Install]' WantedBy=multi-user.target
 	} >"/etc/systemd/system/pg-link-$database.service.new"
-	put "/etc/systemd/system/pg-link-$database.service" 0644 link
+	put_new "/etc/systemd/system/pg-link-$database.service" "$stale-link" 0644 postgres
 fi
 # A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
 {
@@ -620,7 +621,7 @@ fi
 		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 \
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
-put "/etc/systemd/system/$unit.service" 0644 unit
+put_new "/etc/systemd/system/$unit.service" "$stale-unit" 0644 postgres
 systemctl daemon-reload
 if [ -n "$guard" ]; then
 	systemctl enable --quiet "pg-link-$database"

@@ -49,6 +49,15 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# put_new FILE STALE [MODE [GROUP]]: FILE.new becomes FILE, and STALE is noted if that is news; a file
+# that isn't there yet gets MODE and GROUP. What is noted in /run is not forgotten if this run is
+# killed before the restart; a boot, which forgets it, restarts everything anyway.
+put_new() {
+	if ! [ -e "$1" ]; then install -m "${3:-0644}" -g "${4:-root}" /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$2"; fi
+	put_in_place "$1" "$1.new"
+}
+
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
@@ -418,15 +427,7 @@ for service in $services; do names="$names pitrix-$(printf %s "$service" | tr _ 
 # shellcheck disable=SC2086 # one word for each package
 apt --no-install-recommends install $names
 
-# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
-# forgets it, restarts everything anyway.
 stale=/run/paas-webservice.stale
-# put FILE MODE GROUP
-put() {
-	if ! [ -e "$1" ]; then install -m "$2" -g "$3" /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
-	put_in_place "$1" "$1.new"
-}
 if ! getent passwd pitrix >/dev/null; then
 	useradd --system --home-dir /var/lib/pitrix --shell /usr/sbin/nologin pitrix
 fi
@@ -443,14 +444,14 @@ json.dump(settings, sys.stdout, indent=1)
 print()
 ' >/etc/pitrix/server.yaml.new
 )
-put /etc/pitrix/server.yaml 0640 pitrix
+put_new /etc/pitrix/server.yaml "$stale" 0640 pitrix
 printf '%s\n' "$client_settings" >/etc/pitrix/client.yaml.new
-put /etc/pitrix/client.yaml 0644 root
+put_new /etc/pitrix/client.yaml "$stale" 0644 root
 for service in $services; do
 	printf '[program:%s]\ncommand=/usr/bin/pitrix-%s\nuser=pitrix\nautorestart=true\nstartretries=1000000\nstopsignal=TERM\nredirect_stderr=true\nstdout_logfile=/var/log/pitrix/%s.log\nstdout_logfile_maxbytes=5MB\nstdout_logfile_backups=2\n' \
 		"$service" "$(printf %s "$service" | tr _ -)" "$service"
 done >/etc/supervisor/conf.d/pitrix.conf.new
-put /etc/supervisor/conf.d/pitrix.conf 0644 root
+put_new /etc/supervisor/conf.d/pitrix.conf "$stale" 0644 root
 systemctl enable --quiet supervisor
 systemctl start supervisor
 begin=$(date +%s)

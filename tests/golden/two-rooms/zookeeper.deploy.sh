@@ -49,6 +49,15 @@ put_in_place() {
 	log "changed ${1#"$PAAS_HOME"/}"
 }
 
+# put_new FILE STALE [MODE [GROUP]]: FILE.new becomes FILE, and STALE is noted if that is news; a file
+# that isn't there yet gets MODE and GROUP. What is noted in /run is not forgotten if this run is
+# killed before the restart; a boot, which forgets it, restarts everything anyway.
+put_new() {
+	if ! [ -e "$1" ]; then install -m "${3:-0644}" -g "${4:-root}" /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$2"; fi
+	put_in_place "$1" "$1.new"
+}
+
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
@@ -400,21 +409,14 @@ install -d -m 0755 "$config"
 	printf 'server.%s=%s:2888:3888\n' 2 10.8.5.12
 	printf 'server.%s=%s:2888:3888\n' 3 10.8.5.13
 } >"$config/zoo.cfg.new"
-# What is noted in /run is not forgotten if this run is killed before the restart; a boot, which
-# forgets it, restarts everything anyway.
 stale=/run/paas-zookeeper.stale
-put() {
-	if ! [ -e "$1" ]; then install -m 0644 /dev/null "$1"; fi
-	if ! cmp -s "$1" "$1.new"; then : >"$stale"; fi
-	put_in_place "$1" "$1.new"
-}
-put "$config/zoo.cfg"
+put_new "$config/zoo.cfg" "$stale"
 # A member that changes its number would vote with another one's memory.
 if [ -d /var/lib/zookeeper/version-2 ] && [ -s "$config/myid" ] && [ "$(cat "$config/myid")" != "$own_id" ]; then
 	fail "this ZooKeeper is number $(cat "$config/myid"), and would become $own_id: keep the order of its hosts in the file, and add new ones at the end"
 fi
 printf '%s\n' "$own_id" >"$config/myid.new"
-put "$config/myid"
+put_new "$config/myid" "$stale"
 ln -sfn "$config/myid" /var/lib/zookeeper/myid
 
 cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
@@ -434,7 +436,7 @@ cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
 	[Install]
 	WantedBy=multi-user.target
 END
-put /etc/systemd/system/paas-zookeeper.service
+put_new /etc/systemd/system/paas-zookeeper.service "$stale"
 systemctl daemon-reload
 systemctl enable --quiet paas-zookeeper
 if [ -e "$stale" ] || ! systemctl is-active --quiet paas-zookeeper; then

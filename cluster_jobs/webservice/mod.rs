@@ -73,7 +73,14 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
         hosts.iter().map(name).collect()
     };
     let zookeeper = super::zookeeper_addresses(context)?;
-    let pool = context.nearest(room, "pgpool")?.to_string();
+    // The address that moves, where every machine that may have it runs a pgpool.
+    let pools = context.cluster.hosts_in(room, "pgpool");
+    let mut proxies = context.cluster.hosts_in(room, "proxy").into_iter();
+    let pool = match room.vip {
+        Some(vip) if proxies.all(|host| pools.contains(&host)) => vip,
+        _ => context.nearest(room, "pgpool")?,
+    };
+    let pool = pool.to_string();
     let io_port = super::io_port(context)?;
     let rooms: Vec<&str> = ks.rooms.iter().map(|room| room.name.as_str()).collect();
     let server = json!({

@@ -12,6 +12,7 @@ use crate::script::Values;
 struct Script {
     packages: Vec<String>,
     own_id: usize,
+    guard: String,
     members: Vec<Member>,
 }
 
@@ -50,6 +51,7 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     let own = hosts
         .iter()
         .position(|host| *host == context.instance.address);
+    values.set("guard", include_str!("guard.sh").trim_end());
     values.set("own_id", own.map_or(1, |position| position + 1));
     // One that is alone needs no list, and mustn't have one.
     let members: Vec<Member> = match hosts.len() {

@@ -1,3 +1,3 @@
 rm -f /etc/systemd/system/paas-zookeeper.service
-rm -rf /etc/zookeeper/paas
+rm -rf /etc/zookeeper/paas /usr/local/lib/paas-zookeeper
 systemctl daemon-reload

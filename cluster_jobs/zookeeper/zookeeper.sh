@@ -2,7 +2,12 @@
 # wants a graphical Java. Three in a room, or one in each of three rooms, bear the loss of one.
 config=/etc/zookeeper/paas
 own_id={{ own_id }}
+# shellcheck disable=SC2016 # a script of its own, written to a file below
+guard={{ guard }}
 
+if [ -e "$config/zoo.cfg.whole" ] && ! cmp -s "$config/zoo.cfg" "$config/zoo.cfg.whole"; then
+	fail "this ZooKeeper goes on without others, as a person said; first take them back: ks recover-pg"
+fi
 install_packages{% for package in packages %} {{ package }}{% endfor %}
 if ! getent passwd zookeeper >/dev/null; then
 	useradd --system --home-dir /var/lib/zookeeper --shell /usr/sbin/nologin zookeeper
@@ -14,7 +19,7 @@ install -d -m 0755 "$config"
 {
 	printf '%s\n' tickTime=500 initLimit=20 syncLimit=6 maxSessionTimeout=60000 \
 		dataDir=/var/lib/zookeeper clientPort=2181 admin.enableServer=false \
-		4lw.commands.whitelist=ruok,srvr,mntr,stat,isro \
+		4lw.commands.whitelist=ruok,srvr,mntr,stat,isro,conf \
 		autopurge.snapRetainCount=3 autopurge.purgeInterval=24
 {% for member in members %}	printf 'server.%s=%s:2888:3888\n' {{ member.id }} {{ member.address }}
 {% endfor %}} >"$config/zoo.cfg.new"
@@ -28,6 +33,10 @@ printf '%s\n' "$own_id" >"$config/myid.new"
 put_new "$config/myid" "$stale"
 ln -sfn "$config/myid" /var/lib/zookeeper/myid
 
+install -d -m 0755 /usr/local/lib/paas-zookeeper
+printf '%s\n' "$guard" >/usr/local/lib/paas-zookeeper/guard.new
+put_new /usr/local/lib/paas-zookeeper/guard "$stale" 0755
+
 cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
 	[Unit]
 	Description=ZooKeeper
@@ -36,6 +45,7 @@ cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
 
 	[Service]
 	User=zookeeper
+	ExecStartPre=/usr/local/lib/paas-zookeeper/guard
 	ExecStart=/usr/bin/java -Xms64m -Xmx128m -XX:+UseSerialGC -cp /etc/zookeeper/paas:/usr/share/java/* org.apache.zookeeper.server.quorum.QuorumPeerMain /etc/zookeeper/paas/zoo.cfg
 	SuccessExitStatus=143
 	Restart=always

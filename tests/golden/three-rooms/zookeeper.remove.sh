@@ -295,7 +295,7 @@ stop_service() {
 disable_unit paas-zookeeper
 
 rm -f /etc/systemd/system/paas-zookeeper.service
-rm -rf /etc/zookeeper/paas
+rm -rf /etc/zookeeper/paas /usr/local/lib/paas-zookeeper
 systemctl daemon-reload
 
 # Last: from here on the host remembers nothing of it.

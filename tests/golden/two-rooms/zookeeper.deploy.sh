@@ -391,7 +391,33 @@ install_packages() {
 # wants a graphical Java. Three in a room, or one in each of three rooms, bear the loss of one.
 config=/etc/zookeeper/paas
 own_id=3
+# shellcheck disable=SC2016 # a script of its own, written to a file below
+guard='#!/bin/sh
+# Doesn'\''t let this ZooKeeper start while others of its ensemble go on without it, as a person told them
+# when it was dark: together with others that were dark it would be a second majority, with old
+# knowledge. Runs before each start; exit status 0 lets it start.
+set -eu
+list=/etc/zookeeper/paas/zoo.cfg
+own=$(cat /etc/zookeeper/paas/myid)
+sed -n '\''s/^server\.\([0-9]*\)=\(.*\):2888:3888$/\1 \2/p'\'' "$list" | while read -r id address; do
+	if [ "$id" = "$own" ]; then continue; fi
+	address=${address#\[}
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	said=$(timeout 2 bash -c '\''exec 3<>"/dev/tcp/$1/2181" && printf conf >&3 && cat <&3'\'' bash "${address%\]}" 2>/dev/null || :)
+	# One that serves nobody itself doesn'\''t tell.
+	case $said in
+	*clientPort=*) ;;
+	*) continue ;;
+	esac
+	if ! printf '\''%s\n'\'' "$said" | grep -q "^server\.$own="; then
+		echo "zookeeper-guard: not started: $address goes on without this one; paas-cluster-build ks recover-pg takes it back"
+		exit 1
+	fi
+done'
 
+if [ -e "$config/zoo.cfg.whole" ] && ! cmp -s "$config/zoo.cfg" "$config/zoo.cfg.whole"; then
+	fail "this ZooKeeper goes on without others, as a person said; first take them back: ks recover-pg"
+fi
 install_packages libzookeeper-java openjdk-17-jre-headless
 if ! getent passwd zookeeper >/dev/null; then
 	useradd --system --home-dir /var/lib/zookeeper --shell /usr/sbin/nologin zookeeper
@@ -403,7 +429,7 @@ install -d -m 0755 "$config"
 {
 	printf '%s\n' tickTime=500 initLimit=20 syncLimit=6 maxSessionTimeout=60000 \
 		dataDir=/var/lib/zookeeper clientPort=2181 admin.enableServer=false \
-		4lw.commands.whitelist=ruok,srvr,mntr,stat,isro \
+		4lw.commands.whitelist=ruok,srvr,mntr,stat,isro,conf \
 		autopurge.snapRetainCount=3 autopurge.purgeInterval=24
 	printf 'server.%s=%s:2888:3888\n' 1 10.8.5.11
 	printf 'server.%s=%s:2888:3888\n' 2 10.8.5.12
@@ -419,6 +445,10 @@ printf '%s\n' "$own_id" >"$config/myid.new"
 put_new "$config/myid" "$stale"
 ln -sfn "$config/myid" /var/lib/zookeeper/myid
 
+install -d -m 0755 /usr/local/lib/paas-zookeeper
+printf '%s\n' "$guard" >/usr/local/lib/paas-zookeeper/guard.new
+put_new /usr/local/lib/paas-zookeeper/guard "$stale" 0755
+
 cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
 	[Unit]
 	Description=ZooKeeper
@@ -427,6 +457,7 @@ cat >/etc/systemd/system/paas-zookeeper.service.new <<-'END'
 
 	[Service]
 	User=zookeeper
+	ExecStartPre=/usr/local/lib/paas-zookeeper/guard
 	ExecStart=/usr/bin/java -Xms64m -Xmx128m -XX:+UseSerialGC -cp /etc/zookeeper/paas:/usr/share/java/* org.apache.zookeeper.server.quorum.QuorumPeerMain /etc/zookeeper/paas/zoo.cfg
 	SuccessExitStatus=143
 	Restart=always

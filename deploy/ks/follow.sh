@@ -89,6 +89,19 @@ copy_anew() {
 	fi
 }
 
+# count_given_up LOG: how many transactions a log has that the primary's history doesn't: what this
+# room committed after the other one was promoted.
+count_given_up() {
+	own=$(find "$1" -maxdepth 1 -type f -name '????????????????????????' | sort | tail -n 1)
+	own=$(basename "$own" | cut -c 1-8)
+	parted=$(awk -v own="$((0x$own))" '$1 == own { print $2 }' \
+		"$(printf '%s/data/pg_wal/%08X.history' "$home" "$timeline")" 2>/dev/null || :)
+	if [ -z "$parted" ]; then return 0; fi
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	# It ends where the log breaks off, with an error.
+	"$bin/pg_waldump" -p "$1" -t "$((0x$own))" -s "$parted" -r Transaction 2>/dev/null | grep -c 'desc: COMMIT' || :
+}
+
 systemctl enable --quiet "$unit"
 systemctl start "$unit" || systemctl start --no-block "$unit"
 if ! wait_following 60; then
@@ -96,8 +109,16 @@ if ! wait_following 60; then
 	copy_anew
 fi
 log "follows on timeline $timeline"
+for old in "$home"/wal.before-*; do
+	if [ -d "$old" ] && ! [ -e "$old/given-up" ]; then
+		count_given_up "$old" >"$old/given-up.new"
+		mv "$old/given-up.new" "$old/given-up"
+		log "given up: $(cat "$old/given-up") transactions, kept in $old"
+	fi
+done
 for old in "$home"/data.aside-*; do
 	if [ -e "$old" ]; then
+		log "given up: $(count_given_up "$old/pg_wal") transactions"
 		rm -rf "$old"
 		log "removed ${old##*/}: the copy is proved"
 	fi

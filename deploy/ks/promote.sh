@@ -51,7 +51,7 @@ if [ "$planned" = true ]; then
 	begin=$(now)
 	until is_complete; do
 		if [ $(($(now) - begin)) -ge 15 ]; then
-			fail "the end of what the other room wrote isn't here; nothing was promoted: start the other room again (ks recover-pg)"
+			fail "the end of what the other room wrote isn't here; nothing was promoted; the other room goes on with ks recover-pg --db $database --primary and the name of its server that was the primary"
 		fi
 		sleep 0.5
 	done

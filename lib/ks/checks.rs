@@ -109,26 +109,6 @@ pub(super) fn is_stuck(database: &Database<'_>, primary: &Server<'_>) -> bool {
             .any(streams)
 }
 
-/// A majority of the one ensemble answers.
-pub(super) fn quorum(site: &Site<'_>, gates: &mut Vec<Gate>) {
-    let question = "has ZooKeeper a majority?";
-    let all = site.cluster.instances_of_job("zookeeper").count();
-    let serves = |mode: &Option<String>| mode.as_deref().is_some_and(|mode| mode != "none");
-    let views = site.facts.hosts.values();
-    let serving = views.filter(|view| serves(&view.zookeeper)).count();
-    let words = format!("{serving} of {all} serve");
-    gates.push(match serving * 2 > all {
-        true => Gate::go(question, words),
-        false => Gate::no(
-            question,
-            format!(
-                "{words}, so nobody can be elected and no write is taken; bring a room or the \
-                 arbiter back, or see docs/global-ks/README.md, \"The majority is lost\""
-            ),
-        ),
-    });
-}
-
 /// The server of a room through which it becomes writable.
 pub(super) fn heir<'b, 'a>(
     database: &'b Database<'a>,

@@ -6,6 +6,8 @@ use serde::Serialize;
 use super::Site;
 use super::checks::is_stuck;
 use super::database::Db;
+use super::gate::Verdict;
+use super::majority::{Ensemble, quorum};
 use crate::model::Scheme;
 
 /// A question with its answer.
@@ -21,7 +23,7 @@ pub struct Answer {
 
 /// Answers every question.
 pub fn doctor(site: &Site<'_>) -> Vec<Answer> {
-    let mut answers = vec![entries(site)];
+    let mut answers = vec![entries(site), zookeeper(site)];
     for db in [Db::Recovery, Db::Global] {
         if !site.database(db).servers.is_empty() {
             answers.push(database(site, db));
@@ -58,8 +60,8 @@ fn entries(site: &Site<'_>) -> Answer {
     for (host, view) in &site.facts.hosts {
         if let Some(entry) = view.entry.as_ref().filter(|entry| *entry != serving) {
             troubles.push(format!(
-                "{host} leads to {entry}, but {serving} has the primary; `ks failover --to \
-                 {serving}` mends that"
+                "{host} leads to {entry}, but {serving} has the primary; {} mends that",
+                recover_line(site)
             ));
         }
     }
@@ -70,7 +72,39 @@ fn entries(site: &Site<'_>) -> Answer {
     )
 }
 
-/// 2. Are the databases well?
+/// The command that has everything follow the global database's primary.
+fn recover_line(site: &Site<'_>) -> String {
+    let database = site.database(Db::Global);
+    let primary = database.primary().map_or("NODE", |primary| &primary.name);
+    format!("`ks recover-pg --db global --primary {primary}`")
+}
+
+/// 2. Can anybody be elected?
+fn zookeeper(site: &Site<'_>) -> Answer {
+    let mut troubles = Vec::new();
+    if site.ks.scheme.heals_itself() {
+        let mut gates = Vec::new();
+        quorum(site, &mut gates);
+        let closed = gates.into_iter().filter(|gate| gate.verdict != Verdict::Go);
+        troubles.extend(closed.map(|gate| gate.finding));
+    }
+    let ensemble = Ensemble::of(site);
+    for host in ensemble.idle() {
+        let view = site.facts.hosts.get(&host);
+        let held = view.and_then(|view| view.zookeeper_held.as_deref());
+        troubles.push(match held {
+            Some(why) => format!("{host}: {why}"),
+            None => format!("{host} serves nobody: `systemctl status paas-zookeeper` there"),
+        });
+    }
+    answer(
+        "does ZooKeeper have a majority, and serve everywhere?",
+        troubles,
+        "every one that can be asked serves",
+    )
+}
+
+/// 3. Are the databases well?
 fn database(site: &Site<'_>, db: Db) -> Answer {
     let database = site.database(db);
     let question = format!("is the {} database well?", db.name());
@@ -120,7 +154,7 @@ fn database(site: &Site<'_>, db: Db) -> Answer {
     answer(&question, troubles, well)
 }
 
-/// 3. Do the pools reach the primary?
+/// 4. Do the pools reach the primary?
 fn pgpool(site: &Site<'_>) -> Answer {
     let primary = site
         .database(Db::Global)
@@ -144,7 +178,7 @@ fn pgpool(site: &Site<'_>) -> Answer {
     )
 }
 
-/// 4. Do the entries answer?
+/// 5. Do the entries answer?
 fn haproxy(site: &Site<'_>) -> Answer {
     let mut troubles = Vec::new();
     for (host, view) in &site.facts.hosts {
@@ -167,7 +201,7 @@ fn haproxy(site: &Site<'_>) -> Answer {
     )
 }
 
-/// 5. Is the zones' own database writable, where it's a cluster of its own?
+/// 6. Is the zones' own database writable, where it's a cluster of its own?
 fn zone_database(site: &Site<'_>) -> Answer {
     let question = "is the zone's own database writable?";
     match site.ks.scheme {
@@ -185,7 +219,7 @@ fn zone_database(site: &Site<'_>) -> Answer {
     }
 }
 
-/// 6. Does a cache mislead the billing services?
+/// 7. Does a cache mislead the billing services?
 fn cache(site: &Site<'_>) -> Answer {
     let question = "does a cache name a room that doesn't serve?";
     let Some(serving) = site
@@ -201,9 +235,9 @@ fn cache(site: &Site<'_>) -> Answer {
             && cached != serving
         {
             troubles.push(format!(
-                "{host} has {cached} cached, but {serving} serves: restart its room's zone_watcher \
-                 and billing services (`supervisorctl restart zone_watcher billing_resource \
-                 billing_daemon`)"
+                "{host} has {cached} cached, but {serving} serves; {} clears it and restarts what \
+                 reads it",
+                recover_line(site)
             ));
         }
     }

@@ -23,6 +23,10 @@ pub struct HostView {
     pub servers: BTreeMap<String, ServerView>,
     /// What its ZooKeeper is: `leader`, `follower`, `standalone`, or `none` where it serves nobody.
     pub zookeeper: Option<String>,
+    /// Whether its ZooKeeper goes on without others of the ensemble, as a person told it.
+    pub zookeeper_alone: bool,
+    /// Why the guard doesn't let its ZooKeeper start.
+    pub zookeeper_held: Option<String>,
     /// The room that its entry leads to.
     pub entry: Option<String>,
     /// Whether haproxy runs.
@@ -70,6 +74,10 @@ pub struct ServerView {
     pub electable: Vec<String>,
     /// Whether its room's configuration has it follow the other room.
     pub follows_other_room: Option<bool>,
+    /// Whether Patroni lets no commit be acknowledged while no other server confirms.
+    pub is_strict: Option<bool>,
+    /// When the last write that it has was committed, in seconds since 1970; only of one that follows.
+    pub replayed_at: Option<i64>,
     /// The timeline on which it receives from its source at this moment.
     pub streams_on: Option<u64>,
     /// The timeline of the last checkpoint in its data directory, also where it doesn't run.
@@ -78,6 +86,18 @@ pub struct ServerView {
     pub held: Option<String>,
     /// Data directories that were kept aside.
     pub aside: Vec<String>,
+    /// How many transactions of its own a room gave up when it followed again, and where the log with
+    /// them is kept.
+    pub given_up: Vec<GivenUp>,
+}
+
+/// Transactions that are in no database any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GivenUp {
+    /// How many.
+    pub transactions: u64,
+    /// The folder with their log, beside the data directory.
+    pub kept: String,
 }
 
 /// A server that follows another.
@@ -152,6 +172,8 @@ impl HostView {
             let rest = rest.trim();
             match key {
                 "zookeeper" => view.zookeeper = Some(rest.to_owned()),
+                "alone" => view.zookeeper_alone = true,
+                "zookeeper-why" if !rest.is_empty() => view.zookeeper_held = Some(rest.to_owned()),
                 "entry" => view.entry = Some(rest.to_owned()),
                 "haproxy" => view.haproxy = Some(rest == "active"),
                 "health" => {
@@ -160,8 +182,8 @@ impl HostView {
                 }
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
-                "unit" | "node" | "config" | "cluster" | "sync" | "received" | "why"
-                | "control" | "aside" => {
+                "unit" | "node" | "config" | "cluster" | "sync" | "received" | "replayed"
+                | "why" | "control" | "aside" | "given-up" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -196,13 +218,13 @@ impl ServerView {
                 self.followers = patroni.replication;
             }
             "config" if rest.starts_with("200") => {
-                let config: Result<serde_json::Value, _> = serde_json::from_str(body);
-                let follows = |config: serde_json::Value| {
-                    config
-                        .get("standby_cluster")
-                        .is_some_and(|it| !it.is_null())
+                let Ok(config) = serde_json::from_str::<serde_json::Value>(body) else {
+                    return;
                 };
-                self.follows_other_room = config.ok().map(follows);
+                let follows = config.get("standby_cluster");
+                self.follows_other_room = Some(follows.is_some_and(|it| !it.is_null()));
+                let strict = config.get("synchronous_mode_strict");
+                self.is_strict = Some(strict.is_some_and(|it| it == true));
             }
             "cluster" => {
                 let cluster: Cluster = serde_json::from_str(body).unwrap_or_default();
@@ -217,9 +239,17 @@ impl ServerView {
                     self.streams_on = words.next().and_then(|word| word.parse().ok());
                 }
             }
+            "replayed" => self.replayed_at = rest.parse().ok(),
             "control" => self.checkpoint_timeline = rest.parse().ok(),
             "why" if !rest.is_empty() => self.held = Some(rest.to_owned()),
             "aside" => self.aside.push(rest.to_owned()),
+            "given-up" => {
+                let (count, kept) = rest.split_once(' ').unwrap_or((rest, ""));
+                if let Some(transactions) = count.parse().ok().filter(|count| *count > 0) {
+                    let kept = kept.to_owned();
+                    self.given_up.push(GivenUp { transactions, kept });
+                }
+            }
             _ => {}
         }
     }
@@ -243,8 +273,12 @@ mod tests {
              unit recovery failed\nnode recovery 000\nwhy recovery room-guard: not started: no\n\
              zookeeper follower\nentry global1a\nhaproxy active\n\
              health 503 {\"room\": \"global1a\", \"serving\": true, \"writable\": false}\n\
+             given-up recovery 39 wal.before-x\ngiven-up recovery 0 wal.before-y\nalone\n\
              cached \nnonsense\n",
         );
+        assert!(view.zookeeper_alone);
+        let given_up = &view.servers["recovery"].given_up;
+        assert_eq!((given_up.len(), given_up[0].transactions), (1, 39));
         let global = &view.servers["global"];
         assert_eq!(global.role, Role::Primary);
         assert_eq!(

@@ -1,10 +1,11 @@
 //! `recover-pg`: makes a database writable without the servers that are gone, and takes them back
 //! when they return.
 
-use super::checks::{can_be_stopped, caught_up, heir, is_stuck, one_primary, quorum};
+use super::checks::{can_be_stopped, caught_up, heir, is_stuck, one_primary};
 use super::database::{Database, Db, Server};
 use super::facts::{Role, ServerView};
 use super::gate::Gate;
+use super::majority::{self, Ensemble};
 use super::stages::{self, about, stage};
 use super::switch::disaster;
 use super::{KsPlan, Site};
@@ -26,9 +27,6 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> K
         unfenced: None,
     };
     one_primary(&database, &mut plan.gates);
-    if site.ks.scheme.heals_itself() {
-        quorum(site, &mut plan.gates);
-    }
     let question = "is it a server of this database?";
     let Some(server) = database.server(name) else {
         let known: Vec<&str> = database.servers.iter().map(|s| s.name.as_str()).collect();
@@ -38,6 +36,17 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> K
         ));
         return plan;
     };
+    if site.ks.scheme.heals_itself() {
+        let ensemble = Ensemble::of(site);
+        if !ensemble.has_majority() && !ensemble.is_reduced() {
+            without_a_majority(site, &database, server, &mut plan);
+            return plan;
+        }
+        if ensemble.has_majority() {
+            majority::quorum(site, &mut plan.gates);
+        }
+        majority::rejoin(site, &mut plan);
+    }
     match database.primary() {
         Some(primary) if primary.name == server.name => adopt(site, &database, server, &mut plan),
         Some(primary) => hand_over(site, &database, primary, server, &mut plan),
@@ -45,6 +54,43 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> K
         None => take_over(site, &database, server, given_up, &mut plan),
     }
     plan
+}
+
+/// Nobody can be elected: a person may have what is left go on.
+fn without_a_majority(
+    site: &Site<'_>,
+    database: &Database<'_>,
+    server: &Server<'_>,
+    plan: &mut KsPlan,
+) {
+    let question = "can it take over?";
+    match (
+        server.view,
+        better(database, server, |other| other.name != server.name),
+    ) {
+        (None, _) => plan.gates.push(Gate::no(
+            question,
+            format!("{} {}", server.name, server.words()),
+        )),
+        (_, Some(other)) => plan.gates.push(worse(question, &other, server)),
+        _ => {
+            plan.gates.push(Gate::go(
+                question,
+                format!("{}: {}", server.name, server.words()),
+            ));
+            majority::go_on_without(site, database, server, plan);
+        }
+    }
+}
+
+fn worse(question: &str, better: &str, server: &Server<'_>) -> Gate {
+    Gate::no(
+        question,
+        format!(
+            "{better} than {}: name that one, or it would be lost",
+            server.name
+        ),
+    )
 }
 
 /// It is the primary: commits stop waiting for the dead, and who returned is taken back.
@@ -83,10 +129,7 @@ pub(super) fn adopt(
                 names(&strays)
             ),
         ));
-        plan.loses = format!(
-            "nothing now; while {} is alone, losing it as well would lose what it takes from here on",
-            primary.room
-        );
+        plan.loses = alone_now(primary);
         plan.operation
             .stages
             .push(stages::wait_for(database, primary.host, ""));
@@ -122,7 +165,32 @@ pub(super) fn adopt(
     if database.db == Db::Global && !site.ks.scheme.heals_itself() {
         lead_here(site, primary, stages);
     }
+    if site.ks.scheme.heals_itself() && site.ks.rooms.len() > 2 {
+        insist(database, primary, plan);
+    }
     plan.expected_seconds = 5 + 60 * back.len() as u64;
+}
+
+fn alone_now(primary: &Server<'_>) -> String {
+    format!(
+        "nothing now; while {} is alone, losing it as well would lose what it takes from here on",
+        primary.room
+    )
+}
+
+/// With three rooms commits wait for another one always; where too few of these can be asked, they go
+/// on alone.
+fn insist(database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
+    let is_strict = primary.view.and_then(|view| view.is_strict);
+    let others = |server: &&Server<'_>| server.name != primary.name && server.view.is_some();
+    let strict = database.servers.iter().any(|server| others(&server));
+    if is_strict.is_some_and(|is| is != strict) {
+        let stages = &mut plan.operation.stages;
+        stages.push(majority::elect(database, primary, strict));
+        if !strict {
+            plan.loses = alone_now(primary);
+        }
+    }
 }
 
 /// What came back may still lead to where the primary was, or have that cached.
@@ -212,6 +280,12 @@ fn take_over(
         ));
         return;
     };
+    if site.ks.scheme.heals_itself() && Ensemble::of(site).is_reduced() {
+        plan.operation
+            .stages
+            .push(majority::elect(database, server, false));
+        return;
+    }
     if site.ks.scheme.heals_itself() {
         plan.gates.push(Gate::no(
             question,
@@ -220,14 +294,8 @@ fn take_over(
         ));
         return;
     }
-    if let Some(other) = better(database, server, view) {
-        plan.gates.push(Gate::no(
-            question,
-            format!(
-                "{other} than {}: name that one, or it would be lost",
-                server.name
-            ),
-        ));
+    if let Some(other) = better(database, server, |other| other.room != server.room) {
+        plan.gates.push(worse(question, &other, server));
         return;
     }
     let Some(lost) = site.ks.other_room(server.room) else {
@@ -238,11 +306,20 @@ fn take_over(
             question,
             format!("{}: {}", server.name, server.words()),
         ));
-        plan.unfenced = Some(lost.name.clone());
-        plan.loses = format!(
-            "what {} took as the primary, if it did while this room was away",
-            lost.name
-        );
+        let follows = |other: &Server<'_>| {
+            other.role() != Some(Role::Primary)
+                && other.view.and_then(|view| view.follows_other_room) == Some(true)
+        };
+        // A planned switch that ended before the promotion left the other room following this one.
+        if database.in_room(&lost.name).all(follows) {
+            plan.loses = format!("nothing: {} follows it", lost.name);
+        } else {
+            plan.unfenced = Some(lost.name.clone());
+            plan.loses = format!(
+                "what {} took as the primary, if it did while this room was away",
+                lost.name
+            );
+        }
         plan.point_of_no_return = Some(format!("start {} alone", server.room));
         plan.operation.stages.push(stage(
             &format!("start {} alone", server.room),
@@ -277,13 +354,18 @@ fn take_over(
     }
 }
 
-/// Says which server of another room has more than this one, as far as that can be compared: a later
+/// Says which of some other servers has more than this one, as far as that can be compared: a later
 /// timeline, or on the same one a later position where both run.
-fn better(database: &Database<'_>, server: &Server<'_>, view: &ServerView) -> Option<String> {
+fn better(
+    database: &Database<'_>,
+    server: &Server<'_>,
+    counts: impl Fn(&Server<'_>) -> bool,
+) -> Option<String> {
+    let view = server.view?;
     let timeline = |view: &ServerView| view.timeline.max(view.checkpoint_timeline).unwrap_or(0);
     let own = timeline(view);
     database.servers.iter().find_map(|other| {
-        let theirs = other.view.filter(|_| other.room != server.room)?;
+        let theirs = other.view.filter(|_| counts(other))?;
         if timeline(theirs) > own {
             return Some(format!(
                 "{} is on timeline {}, later ({own})",

@@ -1,10 +1,9 @@
 //! Failover and failback: another room gets the primary, and serves.
 
-use super::checks::{
-    all_adopted, can_be_stopped, caught_up, heir, one_primary, quorum, recovery_first,
-};
+use super::checks::{all_adopted, can_be_stopped, caught_up, heir, one_primary, recovery_first};
 use super::database::{Database, Db, Server};
 use super::gate::Gate;
+use super::majority::{last_write, quorum};
 use super::stages::{self, about, stage};
 use super::{KsPlan, Site};
 use crate::operation::{KsScript, Operation};
@@ -273,8 +272,9 @@ pub(super) fn disaster(
         ),
         false => format!(
             "what was acknowledged in {lost} and hadn't reached {} yet: replication between the \
-             rooms is asynchronous",
-            leader.room
+             rooms is asynchronous{}",
+            leader.room,
+            last_write(leader)
         ),
     };
     complete

@@ -35,6 +35,14 @@ pub enum KsScript {
     Write,
     /// Looks for what was written on a standby.
     Seen,
+    /// Has Patroni elect a primary among those that are left.
+    Elect,
+    /// Has a ZooKeeper go on without the members that are dark.
+    ZookeeperAlone,
+    /// Empties a ZooKeeper that others went on without.
+    ZookeeperClear,
+    /// Has a ZooKeeper be one of the whole ensemble again.
+    ZookeeperJoin,
 }
 
 impl KsScript {
@@ -53,11 +61,15 @@ impl KsScript {
             KsScript::Forget => "ks-forget",
             KsScript::Write => "ks-write",
             KsScript::Seen => "ks-seen",
+            KsScript::Elect => "ks-elect",
+            KsScript::ZookeeperAlone => "ks-zookeeper-alone",
+            KsScript::ZookeeperClear => "ks-zookeeper-clear",
+            KsScript::ZookeeperJoin => "ks-zookeeper-join",
         }
     }
 
     /// Every script.
-    pub const ALL: [KsScript; 12] = [
+    pub const ALL: [KsScript; 16] = [
         KsScript::Look,
         KsScript::Switchover,
         KsScript::Stop,
@@ -70,6 +82,10 @@ impl KsScript {
         KsScript::Forget,
         KsScript::Write,
         KsScript::Seen,
+        KsScript::Elect,
+        KsScript::ZookeeperAlone,
+        KsScript::ZookeeperClear,
+        KsScript::ZookeeperJoin,
     ];
 }
 

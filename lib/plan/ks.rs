@@ -36,5 +36,9 @@ fn text(script: KsScript) -> &'static str {
         KsScript::Forget => include_str!("../../deploy/ks/forget.sh"),
         KsScript::Write => include_str!("../../deploy/ks/write.sh"),
         KsScript::Seen => include_str!("../../deploy/ks/seen.sh"),
+        KsScript::Elect => include_str!("../../deploy/ks/elect.sh"),
+        KsScript::ZookeeperAlone => include_str!("../../deploy/ks/zookeeper-alone.sh"),
+        KsScript::ZookeeperClear => include_str!("../../deploy/ks/zookeeper-clear.sh"),
+        KsScript::ZookeeperJoin => include_str!("../../deploy/ks/zookeeper-join.sh"),
     }
 }

@@ -80,7 +80,15 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
             _ => {}
         }
         for aside in server.view.iter().flat_map(|view| &view.aside) {
-            let _ = write!(text, "; kept aside: {aside}");
+            let _ = write!(text, "; kept aside: {}", super::printable(aside));
+        }
+        for given_up in server.view.iter().flat_map(|view| &view.given_up) {
+            let _ = write!(
+                text,
+                "; gave up {} transactions of its own, kept in {}",
+                given_up.transactions,
+                super::printable(&given_up.kept)
+            );
         }
         text.push('\n');
     }

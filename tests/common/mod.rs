@@ -5,6 +5,8 @@
 pub mod cut;
 pub mod fleet;
 pub mod ground;
+pub mod looks;
+pub mod random;
 pub mod rooms;
 pub mod site;
 pub mod sshd;

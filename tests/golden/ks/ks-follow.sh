@@ -43,6 +43,33 @@ says() {
 	return 1
 }
 
+# zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
+# is none.
+zookeeper_says() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+}
+
+# What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
+zookeeper_mode() {
+	zookeeper_says 127.0.0.1 srvr | sed -n 's/^Mode: //p'
+}
+
+# await_zookeeper SECONDS: started until it serves. Its guard may say no until others have taken over
+# the list of members, so it's tried again.
+await_zookeeper() {
+	begin=$(now)
+	until [ -n "$(zookeeper_mode)" ]; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then
+			journalctl -q --no-pager -o cat -n 10 -u paas-zookeeper || :
+			fail "ZooKeeper serves nobody after $1 s"
+		fi
+		systemctl start paas-zookeeper 2>/dev/null || :
+		sleep 0.5
+	done
+	log "ZooKeeper serves as $(zookeeper_mode)"
+}
+
 # shellcheck disable=SC2034 # not every script needs all of it
 # use DATABASE: sets what belongs to the global or the recovery database.
 use() {
@@ -161,6 +188,19 @@ copy_anew() {
 	fi
 }
 
+# count_given_up LOG: how many transactions a log has that the primary's history doesn't: what this
+# room committed after the other one was promoted.
+count_given_up() {
+	own=$(find "$1" -maxdepth 1 -type f -name '????????????????????????' | sort | tail -n 1)
+	own=$(basename "$own" | cut -c 1-8)
+	parted=$(awk -v own="$((0x$own))" '$1 == own { print $2 }' \
+		"$(printf '%s/data/pg_wal/%08X.history' "$home" "$timeline")" 2>/dev/null || :)
+	if [ -z "$parted" ]; then return 0; fi
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	# It ends where the log breaks off, with an error.
+	"$bin/pg_waldump" -p "$1" -t "$((0x$own))" -s "$parted" -r Transaction 2>/dev/null | grep -c 'desc: COMMIT' || :
+}
+
 systemctl enable --quiet "$unit"
 systemctl start "$unit" || systemctl start --no-block "$unit"
 if ! wait_following 60; then
@@ -168,8 +208,16 @@ if ! wait_following 60; then
 	copy_anew
 fi
 log "follows on timeline $timeline"
+for old in "$home"/wal.before-*; do
+	if [ -d "$old" ] && ! [ -e "$old/given-up" ]; then
+		count_given_up "$old" >"$old/given-up.new"
+		mv "$old/given-up.new" "$old/given-up"
+		log "given up: $(cat "$old/given-up") transactions, kept in $old"
+	fi
+done
 for old in "$home"/data.aside-*; do
 	if [ -e "$old" ]; then
+		log "given up: $(count_given_up "$old/pg_wal") transactions"
 		rm -rf "$old"
 		log "removed ${old##*/}: the copy is proved"
 	fi

@@ -43,6 +43,33 @@ says() {
 	return 1
 }
 
+# zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
+# is none.
+zookeeper_says() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+}
+
+# What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
+zookeeper_mode() {
+	zookeeper_says 127.0.0.1 srvr | sed -n 's/^Mode: //p'
+}
+
+# await_zookeeper SECONDS: started until it serves. Its guard may say no until others have taken over
+# the list of members, so it's tried again.
+await_zookeeper() {
+	begin=$(now)
+	until [ -n "$(zookeeper_mode)" ]; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then
+			journalctl -q --no-pager -o cat -n 10 -u paas-zookeeper || :
+			fail "ZooKeeper serves nobody after $1 s"
+		fi
+		systemctl start paas-zookeeper 2>/dev/null || :
+		sleep 0.5
+	done
+	log "ZooKeeper serves as $(zookeeper_mode)"
+}
+
 # shellcheck disable=SC2034 # not every script needs all of it
 # use DATABASE: sets what belongs to the global or the recovery database.
 use() {
@@ -87,6 +114,7 @@ for name in $databases; do
 	printf 'cluster %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /cluster)"
 	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
+	printf 'replayed %s %s\n' "$name" "$(printf 'select extract(epoch from pg_last_xact_replay_timestamp())::bigint' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
 	printf 'control %s %s\n' "$name" "$(
 		"$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" 2>/dev/null |
@@ -95,11 +123,19 @@ for name in $databases; do
 	for aside in "$home"/data.aside-*; do
 		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
 	done
+	for kept in "$home"/wal.before-*; do
+		if [ -s "$kept/given-up" ]; then printf 'given-up %s %s %s\n' "$name" "$(cat "$kept/given-up")" "${kept##*/}"; fi
+	done
 done
 if [ "$zookeeper" = true ]; then
-	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	mode=$(timeout 6 bash -c 'exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && cat <&3' 2>/dev/null | sed -n 's/^Mode: //p')
+	mode=$(zookeeper_mode)
 	printf 'zookeeper %s\n' "${mode:-none}"
+	# Its whole list is kept aside while it goes on alone.
+	list=/etc/zookeeper/paas/zoo.cfg
+	if [ -e "$list.whole" ] && ! { [ -n "$mode" ] && cmp -s "$list" "$list.whole"; }; then echo alone; fi
+	if [ -z "$mode" ]; then
+		printf 'zookeeper-why %s\n' "$(journalctl -q --no-pager -o cat -n 20 -u paas-zookeeper 2>/dev/null | grep '^zookeeper-guard: not started' | tail -n 1)"
+	fi
 fi
 if [ "$proxy" = true ]; then
 	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"

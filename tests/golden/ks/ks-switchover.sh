@@ -43,6 +43,33 @@ says() {
 	return 1
 }
 
+# zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
+# is none.
+zookeeper_says() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+}
+
+# What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
+zookeeper_mode() {
+	zookeeper_says 127.0.0.1 srvr | sed -n 's/^Mode: //p'
+}
+
+# await_zookeeper SECONDS: started until it serves. Its guard may say no until others have taken over
+# the list of members, so it's tried again.
+await_zookeeper() {
+	begin=$(now)
+	until [ -n "$(zookeeper_mode)" ]; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then
+			journalctl -q --no-pager -o cat -n 10 -u paas-zookeeper || :
+			fail "ZooKeeper serves nobody after $1 s"
+		fi
+		systemctl start paas-zookeeper 2>/dev/null || :
+		sleep 0.5
+	done
+	log "ZooKeeper serves as $(zookeeper_mode)"
+}
+
 # shellcheck disable=SC2034 # not every script needs all of it
 # use DATABASE: sets what belongs to the global or the recovery database.
 use() {

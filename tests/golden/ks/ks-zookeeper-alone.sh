@@ -1,0 +1,131 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 12 bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
+# is none.
+zookeeper_says() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+}
+
+# What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
+zookeeper_mode() {
+	zookeeper_says 127.0.0.1 srvr | sed -n 's/^Mode: //p'
+}
+
+# await_zookeeper SECONDS: started until it serves. Its guard may say no until others have taken over
+# the list of members, so it's tried again.
+await_zookeeper() {
+	begin=$(now)
+	until [ -n "$(zookeeper_mode)" ]; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then
+			journalctl -q --no-pager -o cat -n 10 -u paas-zookeeper || :
+			fail "ZooKeeper serves nobody after $1 s"
+		fi
+		systemctl start paas-zookeeper 2>/dev/null || :
+		sleep 0.5
+	done
+	log "ZooKeeper serves as $(zookeeper_mode)"
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Has this ZooKeeper go on without the members that are dark: a person said so. The list of all of
+# them is kept beside the file that is used.
+remaining='10.8.4.13 10.8.4.14'
+dark=10.8.5.13
+list=/etc/zookeeper/paas/zoo.cfg
+
+# Looked at again here. Also one that serves nobody counts: with it there may be a majority at any
+# moment, and what this one would do alone would be lost.
+for address in $dark; do
+	if [ -n "$(zookeeper_says "$address" srvr)" ]; then
+		fail "the ZooKeeper of $address answers; nothing was changed: plan again"
+	fi
+done
+if [ ! -e "$list.whole" ]; then
+	if [ -n "$(zookeeper_mode)" ]; then fail 'this ZooKeeper has a majority; nothing was changed'; fi
+	cp "$list" "$list.whole.new"
+	mv "$list.whole.new" "$list.whole"
+fi
+{
+	grep -v '^server\.' "$list.whole"
+	# One that is alone needs no list, and mustn't have one.
+	case $remaining in
+	*' '*)
+		for address in $remaining; do
+			grep -F -e "=$address:2888:" -e "=[$address]:2888:" "$list.whole"
+		done
+		;;
+	esac
+} >"$list.new"
+mv "$list.new" "$list"
+systemctl restart paas-zookeeper || :
+await_zookeeper 60

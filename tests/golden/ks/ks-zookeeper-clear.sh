@@ -1,0 +1,127 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 12 bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
+# is none.
+zookeeper_says() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+}
+
+# What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
+zookeeper_mode() {
+	zookeeper_says 127.0.0.1 srvr | sed -n 's/^Mode: //p'
+}
+
+# await_zookeeper SECONDS: started until it serves. Its guard may say no until others have taken over
+# the list of members, so it's tried again.
+await_zookeeper() {
+	begin=$(now)
+	until [ -n "$(zookeeper_mode)" ]; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then
+			journalctl -q --no-pager -o cat -n 10 -u paas-zookeeper || :
+			fail "ZooKeeper serves nobody after $1 s"
+		fi
+		systemctl start paas-zookeeper 2>/dev/null || :
+		sleep 0.5
+	done
+	log "ZooKeeper serves as $(zookeeper_mode)"
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Empties this ZooKeeper, which others went on without: what it knows is old, and together with others
+# that know no more it would be a majority. It stays stopped until it's told to rejoin.
+survivors='10.8.4.13 10.8.4.14'
+list=/etc/zookeeper/paas/zoo.cfg
+data=/var/lib/zookeeper/version-2
+
+if [ ! -e "$data" ] && ! systemctl is-enabled --quiet paas-zookeeper; then
+	log 'it is empty already'
+	exit 0
+fi
+own=$(cat /etc/zookeeper/paas/myid)
+if [ -e "$list.whole" ]; then fail 'this ZooKeeper is itself one that goes on alone; nothing was changed'; fi
+for address in $survivors; do
+	said=$(zookeeper_says "$address" conf)
+	case $said in
+	*clientPort=*) ;;
+	*) fail "the ZooKeeper of $address serves nobody; nothing was changed" ;;
+	esac
+	if printf '%s\n' "$said" | grep -q "^server\.$own="; then
+		fail "the ZooKeeper of $address goes on with this one; nothing was changed"
+	fi
+done
+systemctl disable --quiet --now paas-zookeeper
+if [ -e "$data" ]; then
+	rm -rf "$data.aside"
+	mv "$data" "$data.aside"
+	log "kept aside: $data.aside"
+fi

@@ -1,0 +1,101 @@
+//! The majority of ZooKeeper is lost: what is left goes on by a person's word, and the others are taken
+//! back.
+
+mod common;
+
+use common::looks::*;
+use common::{catalog, cluster};
+use paas_cluster_build::ks::{Db, KsFacts, recover, switch};
+use paas_cluster_build::operation::KsScript;
+
+#[test]
+fn without_a_majority_a_person_has_what_is_left_go_on() {
+    let cluster = cluster("config/global-ks.yml", &catalog());
+    let left = look("global", &STANDBY) + "replayed global 1700000000\nzookeeper none\nentry x\n";
+    let dark = facts(&cluster, &[("10.8.1.11", left.clone())]);
+    let recover_on = |facts: &KsFacts, name: &str| {
+        plan(&cluster, facts, |site| {
+            recover(site, Db::Global, name, None)
+        })
+    };
+    assert_refused(&recover_on(&dark, "global2a-pgserver0"), "can't be reached");
+    let go_on = recover_on(&dark, "global1a-pgserver0");
+    assert!(go_on.is_go(), "{:#?}", go_on.gates);
+    assert_eq!(go_on.unfenced.as_deref(), Some("global2a,global3a"));
+    assert!(
+        go_on.loses.contains("committed 2023-11-14T22:13:20Z"),
+        "{}",
+        go_on.loses
+    );
+    assert_eq!(
+        steps(&go_on),
+        [
+            "ks-zookeeper-alone 10.8.1.11",
+            "ks-elect-global 10.8.1.11",
+            "ks-write 10.8.1.11"
+        ]
+    );
+    let alone = values(&go_on, KsScript::ZookeeperAlone);
+    assert_eq!(alone["dark"], "10.8.2.11 10.8.3.11");
+    // Two that can be asked are a majority: nobody has to be given up.
+    let day = [("10.8.1.11", left.clone()), ("10.8.2.11", left)];
+    let refused = recover_on(&facts(&cluster, &day), "global1a-pgserver0");
+    assert_refused(&refused, "2 of 3 can be asked, but they serve nobody");
+    let switched = plan(&cluster, &dark, |site| switch(site, &to("global1a", false)));
+    assert_refused(&switched, "there is no primary to hand over");
+}
+
+#[test]
+fn those_that_were_left_behind_are_taken_back_emptied() {
+    let cluster = cluster("config/global-ks.yml", &catalog());
+    let alone = Server {
+        followers: &[],
+        waits_for: "",
+        ..PRIMARY
+    };
+    let survivor = look("global", &alone) + "config global 200 {}\nzookeeper standalone\nalone\n";
+    let held = "unit global active\nnode global 000\nzookeeper none\nzookeeper-why \
+                zookeeper-guard: not started: 10.8.1.11 goes on without this one\n";
+    let day = [
+        ("10.8.1.11", survivor.clone()),
+        ("10.8.2.11", held.to_owned()),
+        ("10.8.3.11", held.to_owned()),
+    ];
+    let recover_in = |day: &[(&str, String)]| {
+        let facts = facts(&cluster, day);
+        plan(&cluster, &facts, |site| {
+            recover(site, Db::Global, "global1a-pgserver0", None)
+        })
+    };
+    let back = recover_in(&day);
+    assert!(back.is_go(), "{:#?}", back.gates);
+    assert_eq!(
+        steps(&back),
+        [
+            "ks-zookeeper-clear 10.8.2.11",
+            "ks-zookeeper-clear 10.8.3.11",
+            // Two emptied ones would be a majority: only one joins at first.
+            "ks-zookeeper-join 10.8.1.11",
+            "ks-zookeeper-join 10.8.2.11",
+            "ks-zookeeper-join 10.8.3.11",
+            "ks-follow-global 10.8.2.11",
+            "ks-follow-global 10.8.3.11",
+            "ks-elect-global 10.8.1.11",
+        ]
+    );
+    assert_eq!(back.operation.stages[1].tasks.len(), 2);
+    assert_eq!(values(&back, KsScript::Elect)["strict"], true);
+    // An attempt that ended half-way: the survivor has the whole list and no majority.
+    let mut half = day.clone();
+    half[0].1 = look("global", &STANDBY) + "zookeeper none\nalone\n";
+    let again = recover_in(&half);
+    assert!(again.is_go(), "{:#?}", again.gates);
+    assert_eq!(steps(&again)[0], "ks-zookeeper-alone 10.8.1.11");
+    // They came back where they couldn't reach it, and are a majority of their own.
+    let mut two = day;
+    two[1].1 = "zookeeper leader\n".to_owned();
+    assert_refused(
+        &recover_in(&two),
+        "there are two ensembles: 10.8.2.11 serve beside 10.8.1.11",
+    );
+}

@@ -8,6 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use common::random::{Random, number};
 use common::site::{Site, assert_journals_replay, said};
 
 const HOSTS: [&str; 2] = ["10.77.64.1", "10.77.64.2"];
@@ -22,23 +23,6 @@ echo "$PAAS_STEP $ROUND" >>/root/ran
 sleep 0.1
 rmdir "/run/$PAAS_STEP.running"
 "#;
-
-/// A small generator with a seed that can be repeated (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// What each host remembers, without what differs between two runs of the same: ids and times.
 fn receipts(site: &Site) -> BTreeMap<(&'static str, String), serde_json::Value> {
@@ -75,13 +59,8 @@ fn a_controller_may_die_at_any_instant() {
         return;
     };
     let rounds = number("PAAS_CRASH_ROUNDS").unwrap_or(100);
-    let seed = number("PAAS_CRASH_SEED").unwrap_or_else(|| {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).unwrap();
-        u64::from_le_bytes(bytes)
-    });
-    println!("PAAS_CRASH_SEED={seed} PAAS_CRASH_ROUNDS={rounds}");
-    let mut random = Random(seed);
+    let mut random = Random::seeded("PAAS_CRASH_SEED");
+    println!("PAAS_CRASH_ROUNDS={rounds}");
 
     // Undisturbed, and how long that takes.
     site.succeeds(&["build"]);
@@ -108,31 +87,23 @@ fn a_controller_may_die_at_any_instant() {
         controller.kill().unwrap();
         controller.wait().unwrap();
         let again = site.run(&["build", "--wait=60s", "--output", "json"]);
-        assert!(
-            again.status.success(),
-            "seed {seed}, round {n}: {}",
-            said(&again)
-        );
+        assert!(again.status.success(), "round {n}: {}", said(&again));
         joined += said(&again).matches("\"step_joined\"").count();
     }
 
     // As an undisturbed build of the last round would have left it.
     let disturbed = receipts(&site);
     site.succeeds(&["build", "--force"]);
-    assert_eq!(receipts(&site), disturbed, "seed {seed}");
+    assert_eq!(receipts(&site), disturbed);
     for host in HOSTS {
-        assert_eq!(
-            site.on(host, "cat /root/twice 2>/dev/null || :"),
-            "",
-            "seed {seed}"
-        );
+        assert_eq!(site.on(host, "cat /root/twice 2>/dev/null || :"), "");
         let ran = site.on(host, "cat /root/ran");
         for job in JOBS {
             for n in 0..rounds {
                 let line = format!("{job} r{n}");
                 let times = ran.lines().filter(|ran| **ran == line).count();
                 let wanted = if n + 1 == rounds { 2 } else { 1 };
-                assert_eq!(times, wanted, "seed {seed}: {line} on {host}");
+                assert_eq!(times, wanted, "{line} on {host}");
             }
         }
     }

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::rooms::{Rooms, THREE_ROOMS, lose_the_primarys_room};
+use std::time::{Duration, Instant};
+
+use common::rooms::{Rooms, THREE_ROOMS, Writers, assert_none_lost, lose_the_primarys_room};
+use common::site::said;
 
 #[test]
 fn three_rooms_lose_the_primarys_room_and_no_write() {
@@ -11,25 +14,76 @@ fn three_rooms_lose_the_primarys_room_and_no_write() {
         return;
     };
     lose_the_primarys_room(&rooms, 1);
-    refusals_of_three_rooms(&rooms);
+    the_majority_is_lost(&rooms);
 }
 
-/// With two of three rooms dark nobody can be elected, and the tool says so.
-fn refusals_of_three_rooms(rooms: &Rooms) {
+/// With two of three rooms dark nobody can be elected. A person has the third go on without them, and
+/// takes them back afterwards.
+fn the_majority_is_lost(rooms: &Rooms) {
     let said = rooms.refused(&["ks", "failover", "--to", "global9a"]);
     assert!(said.contains("there is no room `global9a`"), "{said}");
-    rooms.power_off("global2a");
-    rooms.power_off("global3a");
-    let said = rooms.refused(&[
+    let serving = rooms.info()["ks_master_zone"].as_str().unwrap().to_owned();
+    let names: Vec<&str> = rooms.rooms.iter().map(|(name, _)| *name).collect();
+    let index = names.iter().position(|name| *name != serving).unwrap();
+    let survivor = names[index];
+    let dark: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| *name != survivor)
+        .collect();
+    rooms.await_protected(2);
+    let writers = Writers::start(rooms);
+    for room in 0..names.len() {
+        writers.await_after(rooms, Instant::now(), room);
+    }
+    for room in &dark {
+        rooms.power_off(room);
+    }
+    let node = format!("{survivor}-pgserver0");
+    let recover = [
         "ks",
         "recover-pg",
         "--db",
         "global",
         "--primary",
-        "global1a-pgserver0",
-    ]);
-    assert!(
-        said.contains("of 3 serve, so nobody can be elected"),
-        "{said}"
+        &node,
+        "--yes",
+    ];
+    let word = dark.join(",");
+    let said = rooms.refused(&recover);
+    assert!(said.contains(&format!("add `--confirm {word}`")), "{said}");
+    let moment = Instant::now();
+    rooms
+        .site
+        .succeeds(&[&recover[..], &["--confirm", &word]].concat());
+    let time = writers.await_after(rooms, moment, index);
+    println!(
+        "two of three rooms lost: first write in the third {:.1} s after the command",
+        time.as_secs_f64()
     );
+    // They come back, and are a majority; but they see that it went on without them.
+    for room in &dark {
+        rooms.power_on(room);
+    }
+    let until = Instant::now() + Duration::from_secs(60);
+    let held = |said: &str| said.matches("goes on without this one").count() == dark.len();
+    while !held(&said_by_doctor(rooms)) {
+        assert!(Instant::now() < until, "{}", said_by_doctor(rooms));
+    }
+    let build = rooms.refused(&["build", "zookeeper", "--yes"]);
+    assert!(build.contains("first take them back"), "{build}");
+    rooms.site.succeeds(&recover);
+    rooms.await_all_follow("global");
+    rooms.await_protected(2);
+    for room in 0..names.len() {
+        writers.await_after(rooms, Instant::now(), room);
+    }
+    let acknowledged = writers.finish();
+    println!("{} acknowledged writes, none lost", acknowledged.len());
+    assert_none_lost(rooms, &acknowledged);
+    rooms.ks(&["doctor"]);
+}
+
+fn said_by_doctor(rooms: &Rooms) -> String {
+    said(&rooms.site.run(&["ks", "doctor"]))
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::random::Random;
 use super::site::{Site, said};
 use super::{injected, root};
 
@@ -19,6 +20,8 @@ use super::{injected, root};
 pub struct Rooms {
     pub site: Site,
     pub rooms: Vec<(&'static str, String)>,
+    /// The last part of an entry's address.
+    entry: u8,
 }
 
 /// How a scheme is laid out here.
@@ -42,7 +45,12 @@ impl Layout {
         format!("10.78.{}", usize::from(self.net) + room)
     }
 
-    /// Machine 11 of a room carries data and entry, 12 the services, 13 another server of each kind.
+    fn entry(&self) -> u8 {
+        if self.servers_in_room > 1 { 100 } else { 11 }
+    }
+
+    /// Machine 11 of a room carries data and entry, 12 the services, 13 another server of each kind;
+    /// with that, the entry's address 100 moves between 11 and 13.
     pub fn file(&self) -> String {
         let each = |last: &[usize]| -> String {
             let rooms = 0..self.rooms;
@@ -62,8 +70,12 @@ impl Layout {
                     .iter()
                     .map(|host| format!("{}.{host}", self.net(room)))
                     .collect();
+                let vip = match self.entry() {
+                    100 => format!(", vip: {}.100", self.net(room)),
+                    _ => String::new(),
+                };
                 format!(
-                    "    - {{name: {}, zone: {}, hosts: [{}]}}\n",
+                    "    - {{name: {}, zone: {}, hosts: [{}]{vip}}}\n",
                     NAMES[room],
                     ZONES[room],
                     hosts.join(", ")
@@ -94,7 +106,7 @@ impl Layout {
              components: [firstbox, zookeeper, memcached, pgserver, {components}proxy, pgpool, \
              webservice]\nserver:\n  firstbox: {{ip: {}.12}}\n  zookeeper: {{ip: [{zookeepers}]}}\n  \
              memcached: {{ip: [{data}]}}\n  pgserver: {{ip: [{servers}]}}\n{recovery}  proxy: {{ip: \
-             [{data}]}}\n  pgpool: {{ip: [{data}]}}\n  webservice: {{ip: [{}]}}\n",
+             [{servers}]}}\n  pgpool: {{ip: [{servers}]}}\n  webservice: {{ip: [{}]}}\n",
             self.name,
             self.scheme,
             self.net(0),
@@ -116,6 +128,7 @@ impl Layout {
         let rooms = (0..self.rooms).map(|room| (NAMES[room], self.net(room)));
         Some(Rooms {
             rooms: rooms.collect(),
+            entry: self.entry(),
             site,
         })
     }
@@ -127,7 +140,8 @@ impl Rooms {
     }
 
     pub fn entry(&self, room: &str) -> SocketAddr {
-        format!("{}.11:7777", self.net(room)).parse().unwrap()
+        let address = format!("{}.{}:7777", self.net(room), self.entry);
+        address.parse().unwrap()
     }
 
     pub fn machines(&self, room: &str) -> Vec<String> {
@@ -312,6 +326,25 @@ impl Writers {
         }
     }
 
+    /// Prints how long at most no write was acknowledged through any one entry since a moment.
+    pub fn print_gap(&self, event: &str, since: Instant) {
+        let acknowledged = self.acknowledged.lock().unwrap();
+        let rooms = acknowledged.iter().map(|(.., room)| *room).max().unwrap();
+        let gap = (0..=rooms).map(|room| {
+            let after = acknowledged
+                .iter()
+                .filter(|(_, at, by)| *at > since && *by == room);
+            let times: Vec<Instant> = [since]
+                .into_iter()
+                .chain(after.map(|(_, at, _)| *at))
+                .collect();
+            let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+            gaps.max().unwrap_or_default()
+        });
+        let gap = gap.max().unwrap_or_default().as_secs_f64();
+        println!("{event}: {gap:.1} s at most without an acknowledged write through an entry");
+    }
+
     pub fn finish(self) -> BTreeSet<u64> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
@@ -326,7 +359,7 @@ impl Writers {
 fn write(entry: SocketAddr, id: u64) -> bool {
     let exchange = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&entry, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(8)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
         write!(
             stream,
             "POST /write?id=w-{id} HTTP/1.0\r\nHost: ks\r\nContent-Length: 0\r\n\r\n"
@@ -362,13 +395,25 @@ pub const THREE_ROOMS: Layout = Layout {
     recovery: false,
 };
 
+/// Two rooms with a machine for data and one for services each.
+pub const TWO_ROOMS: Layout = Layout {
+    name: "test-ks-two",
+    scheme: "two-rooms",
+    net: 11,
+    rooms: 2,
+    ..THREE_ROOMS
+};
+
 /// The room of the primary loses its power, again and again: another one takes over by itself, and
 /// the lost one is taken back. Ends with a planned switch and back.
 pub fn lose_the_primarys_room(rooms: &Rooms, losses: usize) {
     rooms.await_protected(rooms.rooms.len() - 1);
     let writers = Writers::start(rooms);
     let mut times = Vec::new();
+    let mut random = Random::seeded("PAAS_KS_SEED");
     for _ in 0..losses {
+        // At any moment of Patroni's and the services' rounds.
+        thread::sleep(Duration::from_millis(random.next() % 5000));
         let lost = rooms.info()["ks_master_zone"].as_str().unwrap().to_owned();
         let surviving = rooms
             .rooms
@@ -403,11 +448,13 @@ pub fn lose_the_primarys_room(rooms: &Rooms, losses: usize) {
         .find(|(name, _)| *name != serving)
         .unwrap()
         .0;
+    let moment = Instant::now();
     rooms.ks(&["failover", "--to", other, "--yes"]);
     assert_eq!(rooms.info()["ks_master_zone"], other);
     rooms.await_all_follow("global");
     rooms.ks(&["failback", "--to", &serving, "--yes"]);
     rooms.await_all_follow("global");
+    writers.print_gap("planned switch and back", moment);
     let acknowledged = writers.finish();
     println!("{} acknowledged writes, none lost", acknowledged.len());
     assert_none_lost(rooms, &acknowledged);

@@ -1,0 +1,516 @@
+//! The schemes of the global control plane in which a person switches, through every event. Long;
+//! `bin/nightly` runs it (feature `nightly`).
+
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::injected;
+use common::rooms::{Layout, Rooms, TWO_ROOMS, Writers, assert_none_lost};
+use common::site::said;
+use serde_json::Value;
+
+#[test]
+fn two_rooms_through_every_event() {
+    through_every_event(&TWO_ROOMS);
+}
+
+#[test]
+fn two_rooms_converged_through_every_event() {
+    through_every_event(&Layout {
+        name: "test-ks-converged",
+        scheme: "two-rooms-converged",
+        net: 21,
+        ..TWO_ROOMS
+    });
+}
+
+#[test]
+fn two_rooms_that_are_no_region_through_every_event() {
+    let layout = Layout {
+        name: "test-ks-far",
+        scheme: "two-rooms-no-region",
+        net: 31,
+        servers_in_room: 2,
+        zookeepers_in_room: 3,
+        recovery: true,
+        ..TWO_ROOMS
+    };
+    through_every_event(&layout);
+}
+
+/// Planned switch and back, loss of the standby room, loss of the serving room, return, rooms cut
+/// from each other; for the schemes in which a person switches.
+fn through_every_event(layout: &Layout) {
+    let Some(rooms) = layout.build() else { return };
+    let (first, second) = ("global1a", "global2a");
+    let is_synchronous = layout.scheme != "two-rooms-no-region";
+    planned_switch_and_back(&rooms);
+    loss_of_the_standby_room(&rooms, layout, is_synchronous);
+    loss_of_the_serving_room(&rooms, layout, is_synchronous);
+    cut_from_each_other(&rooms, is_synchronous);
+    if layout.servers_in_room > 1 {
+        loss_of_a_machine(&rooms);
+    }
+    keep_the_standby_room_of_a_cut(&rooms, layout, is_synchronous);
+    first_room_back_alone(&rooms, layout);
+    rooms.await_all_follow("global");
+    assert_eq!(rooms.info()["ks_master_zone"], first);
+    rooms.ks(&["doctor"]);
+    directives(&rooms, second);
+}
+
+fn planned_switch_and_back(rooms: &Rooms) {
+    let writers = Writers::start(rooms);
+    writers.await_after(rooms, Instant::now(), 0);
+    writers.await_after(rooms, Instant::now(), 1);
+    let said = rooms.ks(&["failover", "--to", "global2a", "--rehearse"]);
+    assert!(
+        said.contains("point of no return") && said.ends_with("go\n"),
+        "{said}"
+    );
+    assert_eq!(
+        rooms.info()["ks_master_zone"],
+        "global1a",
+        "a rehearsal changes nothing"
+    );
+    for (command, to) in [("failover", "global2a"), ("failback", "global1a")] {
+        let moment = Instant::now();
+        rooms.ks(&[command, "--to", to, "--yes"]);
+        for room in [0, 1] {
+            writers.await_after(rooms, moment, room);
+        }
+        assert_eq!(rooms.info()["ks_master_zone"], to);
+        rooms.await_all_follow("global");
+        writers.print_gap("planned switch", moment);
+    }
+    let acknowledged = writers.finish();
+    println!(
+        "planned switch and back: {} acknowledged writes, none lost",
+        acknowledged.len()
+    );
+    assert_none_lost(rooms, &acknowledged);
+}
+
+fn loss_of_the_standby_room(rooms: &Rooms, layout: &Layout, is_synchronous: bool) {
+    let writers = Writers::start(rooms);
+    writers.await_after(rooms, Instant::now(), 0);
+    rooms.power_off("global2a");
+    if layout.recovery {
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "recovery",
+            "--primary",
+            "global1a-recoverypgserver0",
+            "--yes",
+        ]);
+    }
+    if is_synchronous {
+        // Writes wait for the dark room until a person lets them go on without.
+        let output = rooms.site.run(&["ks", "doctor"]);
+        assert!(said(&output).contains("writes hang"), "{}", said(&output));
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "global",
+            "--primary",
+            "global1a-pgserver0",
+            "--yes",
+        ]);
+    }
+    writers.await_after(rooms, Instant::now(), 0);
+    rooms
+        .site
+        .succeeds(&["zone", "set-status", "beta", "faulty", "--yes"]);
+    rooms.power_on("global2a");
+    readopt(rooms, layout, "global1a");
+    rooms.site.succeeds(&["zone", "activate", "beta", "--yes"]);
+    let acknowledged = writers.finish();
+    println!(
+        "loss of the standby room: {} acknowledged writes, none lost",
+        acknowledged.len()
+    );
+    assert_none_lost(rooms, &acknowledged);
+}
+
+/// Takes everything back under the room that serves.
+fn readopt(rooms: &Rooms, layout: &Layout, serving: &str) {
+    if layout.recovery {
+        let host = rooms.info()["hosts"].clone();
+        let primary = host
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(_, view)| view["servers"]["recovery"]["role"] == "primary");
+        let (address, _) = primary.unwrap_or_else(|| panic!("no recovery primary: {host}"));
+        let room = rooms
+            .rooms
+            .iter()
+            .find(|(_, net)| address.starts_with(net.as_str()))
+            .unwrap()
+            .0;
+        let node = format!("{room}-recoverypgserver0");
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "recovery",
+            "--primary",
+            &node,
+            "--yes",
+        ]);
+        rooms.await_all_follow("recovery");
+    }
+    let primary = primary_name(rooms, serving);
+    rooms.ks(&[
+        "recover-pg",
+        "--db",
+        "global",
+        "--primary",
+        &primary,
+        "--yes",
+    ]);
+    rooms.await_all_follow("global");
+}
+
+fn primary_name(rooms: &Rooms, room: &str) -> String {
+    let host = rooms.primary_host(room);
+    let number = if host.ends_with(".13") { 1 } else { 0 };
+    format!("{room}-pgserver{number}")
+}
+
+fn loss_of_the_serving_room(rooms: &Rooms, layout: &Layout, is_synchronous: bool) {
+    let writers = Writers::start(rooms);
+    writers.await_after(rooms, Instant::now(), 1);
+    if !is_synchronous {
+        // What is acknowledged in these seconds is nowhere else when the power goes.
+        rooms
+            .site
+            .succeeds(&["lab", "cut-rooms", "global1a", "global2a"]);
+        injected(1, "rooms cut from each other");
+        let moment = Instant::now() + Duration::from_secs(3);
+        writers.await_after(rooms, moment, 0);
+    }
+    rooms.power_off("global1a");
+    if layout.recovery {
+        // The recovery database comes first, and the tool insists.
+        let said = rooms.refused(&[
+            "ks",
+            "failover",
+            "--to",
+            "global2a",
+            "--yes",
+            "--confirm",
+            "global1a",
+        ]);
+        assert!(
+            said.contains("it comes first: `ks recover-pg --db recovery"),
+            "{said}"
+        );
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "recovery",
+            "--primary",
+            "global2a-recoverypgserver0",
+            "--yes",
+            "--confirm",
+            "global1a",
+        ]);
+    }
+    // Whoever goes on names the room that can't be asked.
+    let said = rooms.refused(&["ks", "failover", "--to", "global2a", "--yes"]);
+    assert!(said.contains("add `--confirm global1a`"), "{said}");
+    let moment = Instant::now();
+    let said = rooms.ks(&[
+        "failover",
+        "--to",
+        "global2a",
+        "--disaster-zone",
+        "alpha",
+        "--yes",
+        "--confirm",
+        "global1a",
+    ]);
+    let asynchronous = "replication between the rooms is asynchronous; the last write that it has was \
+                        committed 20";
+    assert_eq!(said.contains(asynchronous), !is_synchronous, "{said}");
+    let time = writers.await_after(rooms, moment, 1);
+    println!(
+        "first write in the other room {:.1} s after the command",
+        time.as_secs_f64()
+    );
+    // Too early: the lost room isn't back.
+    let said = rooms.refused(&["ks", "failback", "--to", "global1a", "--yes"]);
+    assert!(said.contains("too early"), "{said}");
+    if !is_synchronous {
+        rooms
+            .site
+            .succeeds(&["lab", "heal-rooms", "global1a", "global2a"]);
+    }
+    rooms.power_on("global1a");
+    readopt(rooms, layout, "global2a");
+    let acknowledged = writers.finish();
+    let stored = rooms.stored();
+    let lost = acknowledged.difference(&stored).count() as u64;
+    let counted = given_up(rooms);
+    println!(
+        "loss of the serving room: {lost} of {} acknowledged writes lost, {counted} transactions \
+         counted as given up",
+        acknowledged.len()
+    );
+    match is_synchronous {
+        true => assert_eq!(lost, 0),
+        // What was written while cut off; counted from the log that was kept, with what was never
+        // acknowledged.
+        false => assert!(
+            lost > 0 && lost <= counted && counted <= lost + 10,
+            "{lost} {counted}"
+        ),
+    }
+    rooms.site.succeeds(&["zone", "activate", "alpha", "--yes"]);
+    go_back(rooms, layout);
+}
+
+fn cut_from_each_other(rooms: &Rooms, is_synchronous: bool) {
+    let writers = Writers::start(rooms);
+    writers.await_after(rooms, Instant::now(), 0);
+    rooms
+        .site
+        .succeeds(&["lab", "cut-rooms", "global1a", "global2a"]);
+    injected(1, "rooms cut from each other");
+    if is_synchronous {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !rooms.ks(&["advise"]).contains("its writes hang") {
+            assert!(Instant::now() < until, "{}", rooms.ks(&["advise"]));
+        }
+        // The main room is kept: it goes on without the other.
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "global",
+            "--primary",
+            "global1a-pgserver0",
+            "--yes",
+        ]);
+    }
+    let said = rooms.ks(&["advise"]);
+    assert!(said.contains("keep global1a: it loses nothing"), "{said}");
+    writers.await_after(rooms, Instant::now(), 0);
+    rooms
+        .site
+        .succeeds(&["lab", "heal-rooms", "global1a", "global2a"]);
+    let primary = primary_name(rooms, "global1a");
+    rooms.ks(&[
+        "recover-pg",
+        "--db",
+        "global",
+        "--primary",
+        &primary,
+        "--yes",
+    ]);
+    rooms.await_all_follow("global");
+    let acknowledged = writers.finish();
+    println!(
+        "rooms cut from each other: {} acknowledged writes, none lost",
+        acknowledged.len()
+    );
+    assert_none_lost(rooms, &acknowledged);
+}
+
+/// The machine with the primary, an entry and a ZooKeeper: the room's others take over by themselves.
+fn loss_of_a_machine(rooms: &Rooms) {
+    let writers = Writers::start(rooms);
+    let lost = rooms.primary_host("global1a");
+    let moment = Instant::now();
+    rooms.site.succeeds(&["lab", "kill", &lost]);
+    injected(1, "machines that lost their power");
+    for room in [0, 1] {
+        writers.await_after(rooms, moment + Duration::from_secs(2), room);
+    }
+    writers.print_gap("loss of the primary's machine", moment);
+    rooms.site.succeeds(&["lab", "boot", &lost]);
+    rooms.await_all_follow("global");
+    let acknowledged = writers.finish();
+    println!(
+        "loss of one machine: {} acknowledged writes, none lost",
+        acknowledged.len()
+    );
+    assert_none_lost(rooms, &acknowledged);
+}
+
+/// The serving room is given up although it lives: fenced, left, and taken back.
+fn keep_the_standby_room_of_a_cut(rooms: &Rooms, layout: &Layout, is_synchronous: bool) {
+    let writers = Writers::start(rooms);
+    writers.await_after(rooms, Instant::now(), 0);
+    rooms
+        .site
+        .succeeds(&["lab", "cut-rooms", "global1a", "global2a"]);
+    injected(1, "rooms cut from each other");
+    assert!(
+        rooms
+            .ks(&["advise"])
+            .contains("`ks failover --to global2a`")
+    );
+    let mut databases = vec!["global"];
+    if layout.recovery {
+        databases.insert(0, "recovery");
+    }
+    for host in rooms.machines("global1a") {
+        let units = databases.iter().map(|db| format!("pg-{db}"));
+        let units: Vec<String> = units.collect();
+        let fence = format!(
+            "for unit in {}; do if systemctl cat $unit >/dev/null 2>&1; then systemctl disable \
+             --now $unit; fi; done",
+            units.join(" ")
+        );
+        rooms.site.on(&host, &fence);
+    }
+    if layout.recovery {
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "recovery",
+            "--primary",
+            "global2a-recoverypgserver0",
+            "--yes",
+            "--confirm",
+            "global1a",
+        ]);
+    }
+    let moment = Instant::now();
+    rooms.ks(&[
+        "failover",
+        "--to",
+        "global2a",
+        "--yes",
+        "--confirm",
+        "global1a",
+    ]);
+    writers.await_after(rooms, moment, 1);
+    rooms
+        .site
+        .succeeds(&["lab", "heal-rooms", "global1a", "global2a"]);
+    readopt(rooms, layout, "global2a");
+    writers.await_after(rooms, Instant::now(), 0);
+    let acknowledged = writers.finish();
+    let lost = acknowledged.difference(&rooms.stored()).count();
+    println!(
+        "the standby room of a cut kept: {lost} of {} acknowledged writes lost",
+        acknowledged.len()
+    );
+    if is_synchronous {
+        assert_eq!(lost, 0);
+    }
+    go_back(rooms, layout);
+}
+
+/// The most that any one server of the global database gave up.
+fn given_up(rooms: &Rooms) -> u64 {
+    let info = rooms.info();
+    let views = info["hosts"].as_object().unwrap().values();
+    let logs = views.filter_map(|view| view["servers"]["global"]["given_up"].as_array());
+    let counts = logs
+        .flatten()
+        .filter_map(|log| log["transactions"].as_u64());
+    counts.max().unwrap_or(0)
+}
+
+fn go_back(rooms: &Rooms, layout: &Layout) {
+    rooms.ks(&["failback", "--to", "global1a", "--yes"]);
+    if layout.recovery {
+        rooms.ks(&[
+            "recover-pg",
+            "--db",
+            "recovery",
+            "--primary",
+            "global1a-recoverypgserver0",
+            "--yes",
+        ]);
+        rooms.await_all_follow("recovery");
+    }
+    rooms.await_all_follow("global");
+}
+
+/// Both rooms were dark, and only one comes back: its guard holds it until a person names the other.
+fn first_room_back_alone(rooms: &Rooms, layout: &Layout) {
+    let writers = Writers::start(rooms);
+    writers.await_after(rooms, Instant::now(), 0);
+    let primary = primary_name(rooms, "global1a");
+    rooms.power_off("global2a");
+    rooms.power_off("global1a");
+    rooms.power_on("global1a");
+    let until = Instant::now() + Duration::from_secs(90);
+    let doctor = || said(&rooms.site.run(&["ks", "doctor"]));
+    while !doctor().contains("held back: not started: the other room can't be asked") {
+        assert!(Instant::now() < until, "{}", doctor());
+    }
+    let mut databases = vec![("global", primary)];
+    if layout.recovery {
+        databases.insert(0, ("recovery", "global1a-recoverypgserver0".to_owned()));
+    }
+    let moment = Instant::now();
+    for (db, node) in &databases {
+        let recover = ["ks", "recover-pg", "--db", db, "--primary", node, "--yes"];
+        let said = rooms.refused(&recover);
+        assert!(said.contains("add `--confirm global2a`"), "{said}");
+        rooms
+            .site
+            .succeeds(&[&recover[..], &["--confirm", "global2a"]].concat());
+    }
+    let time = writers.await_after(rooms, moment, 0);
+    println!(
+        "first room back alone: first write {:.1} s after the command",
+        time.as_secs_f64()
+    );
+    rooms.power_on("global2a");
+    readopt(rooms, layout, "global1a");
+    writers.await_after(rooms, Instant::now(), 1);
+    let acknowledged = writers.finish();
+    println!(
+        "first room back alone: {} acknowledged writes, none lost",
+        acknowledged.len()
+    );
+    assert_none_lost(rooms, &acknowledged);
+}
+
+/// The former system's directives: answered at once with an id, under which the run is kept.
+fn directives(rooms: &Rooms, to: &str) {
+    let ask = |text: &str| -> Value {
+        let output = rooms.site.run(&["directive", text]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)))
+    };
+    assert_eq!(
+        ask(r#"{"action": "GetGlobalKSInfo"}"#)["ks_master_zone"],
+        "global1a"
+    );
+    assert_eq!(
+        ask(r#"{"action": "CheckPG", "db_name": "global"}"#)["status"],
+        "ok"
+    );
+    let wrong = ask(r#"{"action": "FailbackGlobalKS ", "ks_master_zone": "global1a"}"#);
+    assert!(
+        wrong["message"].as_str().unwrap().contains("did you mean"),
+        "{wrong}"
+    );
+    let answer = ask(&format!(
+        r#"{{"action": "FailoverGlobalKS", "ks_master_zone": "{to}"}}"#
+    ));
+    assert_eq!(answer["ret_code"], 0, "{answer}");
+    let id = answer["uuid"].as_str().unwrap();
+    let until = Instant::now() + Duration::from_secs(120);
+    loop {
+        let runs = rooms.site.succeeds(&["runs"]);
+        let line = runs
+            .lines()
+            .find(|line| line.contains(id))
+            .unwrap_or_default();
+        if line.contains("done") {
+            break;
+        }
+        assert!(!line.contains("failed") && Instant::now() < until, "{runs}");
+        thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(rooms.info()["ks_master_zone"], to);
+}

@@ -1,7 +1,7 @@
 //! The secrets of a run: from the cluster file's variables, from the host that keeps them, from
 //! this machine's copy, or made new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -26,6 +26,8 @@ pub struct Vault<'a> {
     cluster: &'a Cluster,
     folder: PathBuf,
     needs: Vec<SecretNeed>,
+    /// The names of every component's secrets.
+    all: BTreeSet<String>,
     reader: Arc<SecretReader>,
 }
 
@@ -39,13 +41,14 @@ impl<'a> Vault<'a> {
         reader: Arc<SecretReader>,
     ) -> Vault<'a> {
         let mut needs: BTreeMap<String, SecretNeed> = BTreeMap::new();
-        let selected = cluster
-            .components
-            .iter()
-            .filter(|c| selection.has_component(&c.name));
-        for job in selected.flat_map(|component| &component.jobs) {
-            for need in catalog.get(job).map_or(&[][..], |job| job.secrets()) {
-                needs.insert(need.name.clone(), need.clone());
+        let mut all = BTreeSet::new();
+        for component in &cluster.components {
+            let jobs = component.jobs.iter().filter_map(|job| catalog.get(job));
+            for need in jobs.flat_map(|job| job.secrets()) {
+                all.insert(need.name.clone());
+                if selection.has_component(&component.name) {
+                    needs.insert(need.name.clone(), need.clone());
+                }
             }
         }
         let folder = state.join(&cluster.name).join("secrets");
@@ -53,14 +56,16 @@ impl<'a> Vault<'a> {
             cluster,
             folder,
             needs: needs.into_values().collect(),
+            all,
             reader,
         }
     }
 
-    /// Returns a stand-in for each secret, for scripts that are only looked at.
+    /// Returns a stand-in for each secret of the cluster, for scripts that are only looked at: a
+    /// host's look renders the checks of all that is there, whatever was selected.
     pub fn stand_ins(&self) -> Secrets {
-        let stand_in = |need: &SecretNeed| (need.name.clone(), format!("<{}>", need.name).into());
-        self.needs.iter().map(stand_in).collect()
+        let stand_in = |name: &String| (name.clone(), format!("<{name}>").into());
+        self.all.iter().map(stand_in).collect()
     }
 
     /// Lists the hosts that keep secrets: they're asked even when nothing else is done there.

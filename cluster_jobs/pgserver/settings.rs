@@ -113,12 +113,14 @@ fn dcs(database: &Database, context: &Context<'_>, nodes: &[Node]) -> Result<Val
         // They bound how long a commit waits for a standby whose room was cut off.
         "wal_sender_timeout": "5s",
         "wal_receiver_timeout": "5s",
+        // A standby asks the new primary at once; with PostgreSQL's 5 s, commits would wait for that.
+        "wal_retrieve_retry_interval": "500ms",
         "password_encryption": "scram-sha-256",
     });
     let mut dcs = json!({
-        "ttl": 15,
-        "loop_wait": 3,
-        "retry_timeout": 6,
+        "ttl": 12,
+        "loop_wait": 2,
+        "retry_timeout": 5,
         "maximum_lag_on_failover": 1_048_576,
     });
     if ks.scheme.heals_itself() {

@@ -425,9 +425,9 @@ fi
 install -d -o zookeeper -g zookeeper -m 0755 /var/lib/zookeeper
 install -d -m 0755 "$config"
 
-# The largest session must bear Patroni's ttl; ticks of half a second notice a dead leader in three.
+# The largest session must bear Patroni's ttl; ticks of half a second notice a dead leader in two.
 {
-	printf '%s\n' tickTime=500 initLimit=20 syncLimit=6 maxSessionTimeout=60000 \
+	printf '%s\n' tickTime=500 initLimit=20 syncLimit=4 maxSessionTimeout=60000 \
 		dataDir=/var/lib/zookeeper clientPort=2181 admin.enableServer=false \
 		4lw.commands.whitelist=ruok,srvr,mntr,stat,isro,conf \
 		autopurge.snapRetainCount=3 autopurge.purgeInterval=24

@@ -99,3 +99,20 @@ fn those_that_were_left_behind_are_taken_back_emptied() {
         "there are two ensembles: 10.8.2.11 serve beside 10.8.1.11",
     );
 }
+
+#[test]
+fn commits_that_wait_for_anybody_where_nobody_is_are_let_go() {
+    let cluster = cluster("config/global-ks.yml", &catalog());
+    let hangs = Server {
+        followers: &[],
+        waits_for: "*",
+        ..PRIMARY
+    };
+    let survivor = look("global", &hangs) + "config global 200 {}\nzookeeper standalone\nalone\n";
+    let facts = facts(&cluster, &[("10.8.1.11", survivor)]);
+    let mended = plan(&cluster, &facts, |site| {
+        recover(site, Db::Global, "global1a-pgserver0", None)
+    });
+    assert_eq!(steps(&mended), ["ks-elect-global 10.8.1.11"]);
+    assert_eq!(values(&mended, KsScript::Elect)["strict"], false);
+}

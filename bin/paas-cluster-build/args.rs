@@ -61,9 +61,10 @@ pub struct Common {
     /// Where runs are kept [default: $XDG_STATE_HOME/paas-cluster-build].
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// How long a connection, the key exchange and the login may take, each.
-    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    pub connect_timeout: Duration,
+    /// How long a connection, the key exchange and the login may take, each [default: 4s for the
+    /// connection, 10s for the others].
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub connect_timeout: Option<Duration>,
     /// How to show what happens.
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
     pub output: Output,

@@ -163,11 +163,8 @@ fn pgpool(site: &Site<'_>) -> Answer {
     let mut troubles = Vec::new();
     for (host, view) in &site.facts.hosts {
         let Some(said) = &view.pgpool else { continue };
-        // `address read-only`, as PostgreSQL itself answered through the pool.
-        let reaches = said
-            .strip_suffix(" false")
-            .map(|address| address.split('/').next().unwrap_or(address).to_owned());
-        if reaches.is_none() || reaches != primary {
+        let reaches = said.strip_suffix(" false");
+        if reaches.is_none() || reaches != primary.as_deref() {
             troubles.push(format!("{host}: {said}"));
         }
     }

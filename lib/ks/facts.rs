@@ -33,7 +33,8 @@ pub struct HostView {
     pub haproxy: Option<bool>,
     /// What the services say through its entry.
     pub health: Option<Health>,
-    /// What pgpool reaches: the server's address and whether it's read-only, or an error.
+    /// What pgpool reaches: the server's address and whether it's read-only (`10.8.4.11 false`), as
+    /// PostgreSQL itself answered through the pool; or an error.
     pub pgpool: Option<String>,
     /// The room that the cache says serves; empty where nothing is cached.
     pub cached: Option<String>,

@@ -184,7 +184,9 @@ fn insist(database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
     let is_strict = primary.view.and_then(|view| view.is_strict);
     let others = |server: &&Server<'_>| server.name != primary.name && server.view.is_some();
     let strict = database.servers.iter().any(|server| others(&server));
-    if is_strict.is_some_and(|is| is != strict) {
+    // Left half-way: nobody needs to confirm, but commits wait for anybody.
+    let hangs = !strict && primary.view.is_some_and(|view| view.waits_for == "*");
+    if hangs || is_strict.is_some_and(|is| is != strict) {
         let stages = &mut plan.operation.stages;
         stages.push(majority::elect(database, primary, strict));
         if !strict {

@@ -97,7 +97,12 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
     }
     for (host, view) in &site.facts.hosts {
         if let Some(pgpool) = &view.pgpool {
-            let _ = writeln!(text, "  pgpool on {host}: {}", super::printable(pgpool));
+            let said = match pgpool.rsplit_once(' ') {
+                Some((server, "false")) => format!("reaches {server}"),
+                Some((server, "true")) => format!("reaches {server}, which takes no writes"),
+                _ => pgpool.clone(),
+            };
+            let _ = writeln!(text, "  pgpool on {host}: {}", super::printable(&said));
         }
         if let Some(health) = &view.health {
             let state = entry_state(health);

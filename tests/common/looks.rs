@@ -101,7 +101,7 @@ pub fn good_day() -> Vec<(&'static str, String)> {
         ..PRIMARY
     };
     let serving = "zookeeper leader\nentry global1a\nhaproxy active\nhealth 200 {\"serving\": true, \
-                   \"writable\": true}\npgpool 10.8.4.11/32 false\ncached global1a\n";
+                   \"writable\": true}\npgpool 10.8.4.11 false\ncached global1a\n";
     vec![
         (
             "10.8.4.11",

@@ -15,8 +15,11 @@ use super::{openssh, setup};
 use crate::model::{Host, HostKeyPolicy, Jump, SshSettings};
 use crate::transport::{TransportError, TransportErrorKind};
 
-/// How long TCP, the key exchange and the login may take, each.
+/// How long the key exchange and the login may take, each, and the way through jump hosts.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long TCP may take: a machine that is on answers one of the kernel's three attempts in that
+/// time, and in a disaster everybody waits for those that are off.
+const TCP_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long sent data may stay unacknowledged before the connection counts as lost.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -98,12 +101,12 @@ impl Drop for Wire {
     }
 }
 
-/// Connects to a host, directly or through its jump hosts.
-pub(super) fn connect(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
+/// Connects to a host, directly or through its jump hosts; `timeout` is the operator's own.
+pub(super) fn connect(host: &Host, timeout: Option<Duration>) -> Result<Wire, TransportError> {
     if host.ssh.jump.is_empty() {
-        direct(host, timeout)
+        direct(host, timeout.unwrap_or(TCP_TIMEOUT))
     } else {
-        through(host, timeout)
+        through(host, timeout.unwrap_or(TIMEOUT))
     }
 }
 

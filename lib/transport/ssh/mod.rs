@@ -34,7 +34,8 @@ pub struct SshTransport {
     credentials: Arc<Credentials>,
     configured: Mutex<HashMap<IpAddr, Host>>,
     root: String,
-    timeout: Duration,
+    /// The operator's own, for each part of connecting.
+    timeout: Option<Duration>,
 }
 
 impl Default for SshTransport {
@@ -43,7 +44,7 @@ impl Default for SshTransport {
             credentials: Arc::default(),
             configured: Mutex::default(),
             root: ROOT.to_owned(),
-            timeout: connect::TIMEOUT,
+            timeout: None,
         }
     }
 }
@@ -60,9 +61,10 @@ impl SshTransport {
         self
     }
 
-    /// Bounds how long a connection, the key exchange and the login may take, each; 10 s unless set.
-    pub fn with_timeout(mut self, timeout: Duration) -> SshTransport {
-        self.timeout = timeout;
+    /// Bounds how long a connection, the key exchange and the login may take, each; `None`: 4 s for
+    /// the connection, 10 s for the others.
+    pub fn with_timeout(mut self, timeout: impl Into<Option<Duration>>) -> SshTransport {
+        self.timeout = timeout.into();
         self
     }
 
@@ -103,7 +105,7 @@ impl Transport for SshTransport {
         let mut session = Session::new().map_err(|error| setup(&error.to_string()))?;
         wire.give_to(&mut session)?;
         host_key::prefer_known_keys(&session, host)?;
-        session.set_timeout(millis(self.timeout));
+        session.set_timeout(millis(self.timeout.unwrap_or(connect::TIMEOUT)));
         session
             .handshake()
             .map_err(|error| wire.handshake_error(host, &error))?;

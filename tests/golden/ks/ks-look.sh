@@ -47,7 +47,7 @@ says() {
 # is none.
 zookeeper_says() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+	timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
 }
 
 # What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
@@ -106,12 +106,12 @@ zookeeper=true
 memcached=true
 io_port=8000
 
-for name in $databases; do
+look_at_database() {
+	name=$1
 	use "$name"
 	printf 'unit %s %s\n' "$name" "$(systemctl is-active "$unit" 2>/dev/null || :)"
 	printf 'node %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /patroni)"
 	printf 'config %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /config)"
-	printf 'cluster %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /cluster)"
 	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'replayed %s %s\n' "$name" "$(printf 'select extract(epoch from pg_last_xact_replay_timestamp())::bigint' | sql postgres 2>/dev/null | head -n 1)"
@@ -126,8 +126,15 @@ for name in $databases; do
 	for kept in "$home"/wal.before-*; do
 		if [ -s "$kept/given-up" ]; then printf 'given-up %s %s %s\n' "$name" "$(cat "$kept/given-up")" "${kept##*/}"; fi
 	done
-done
-if [ "$zookeeper" = true ]; then
+}
+
+# Patroni asks ZooKeeper for it, and waits some seconds where that doesn't answer.
+look_at_members() {
+	use "$1"
+	printf 'cluster %s %s\n' "$1" "$(http GET 127.0.0.1 "$rest" /cluster)"
+}
+
+look_at_zookeeper() {
 	mode=$(zookeeper_mode)
 	printf 'zookeeper %s\n' "${mode:-none}"
 	# Its whole list is kept aside while it goes on alone.
@@ -136,26 +143,46 @@ if [ "$zookeeper" = true ]; then
 	if [ -z "$mode" ]; then
 		printf 'zookeeper-why %s\n' "$(journalctl -q --no-pager -o cat -n 20 -u paas-zookeeper 2>/dev/null | grep '^zookeeper-guard: not started' | tail -n 1)"
 	fi
-fi
-if [ "$proxy" = true ]; then
+}
+
+look_at_proxy() {
 	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"
 	printf 'haproxy %s\n' "$(systemctl is-active haproxy || :)"
 	printf 'health %s\n' "$(http GET 127.0.0.1 7777 /health)"
 	printf 'io %s\n' "$(http GET 127.0.0.1 "$io_port" /alive)"
-fi
-if [ "$pgpool" = true ]; then
+}
+
+look_at_pgpool() {
 	password=$(sed -n 's/^pgpool:TEXT//p' /etc/pgpool2/pool_passwd 2>/dev/null || :)
 	if command -v psql >/dev/null; then
-		said=$(PGPASSWORD=$password PGCONNECT_TIMEOUT=5 timeout 10 psql -wqAtX -h 127.0.0.1 -p 9999 -U pgpool -d global \
-			-c "select inet_server_addr() || ' ' || pg_is_in_recovery()" 2>&1 | head -n 1) || :
+		said=$(PGPASSWORD=$password PGCONNECT_TIMEOUT=3 timeout 5 psql -wqAtX -h 127.0.0.1 -p 9999 -U pgpool -d global \
+			-c "select host(inet_server_addr()) || ' ' || pg_is_in_recovery()" 2>&1 | head -n 1) || :
 	else
 		said=$(systemctl is-active pgpool2 || :)
 	fi
 	printf 'pgpool %s\n' "$said"
-fi
-if [ "$memcached" = true ]; then
+}
+
+look_at_memcached() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
 	value=$(timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/11211 && printf "get ks_master_zone\r\nquit\r\n" >&3 && cat <&3' 2>/dev/null | tr -d '\r' | sed -n 2p)
 	if [ "$value" = END ]; then value=; fi
 	printf 'cached %s\n' "$value"
-fi
+}
+
+# All at once: in a disaster each of them may have to wait until it gives up. A full disk is no
+# hindrance.
+answers=$(mktemp -d -p /run)
+trap 'rm -rf "$answers"' EXIT
+for name in $databases; do
+	look_at_database "$name" >"$answers/$name" &
+	look_at_members "$name" >"$answers/$name-members" &
+done
+if [ "$zookeeper" = true ]; then look_at_zookeeper >"$answers/zookeeper" & fi
+if [ "$proxy" = true ]; then look_at_proxy >"$answers/proxy" & fi
+if [ "$pgpool" = true ]; then look_at_pgpool >"$answers/pgpool" & fi
+if [ "$memcached" = true ]; then look_at_memcached >"$answers/memcached" & fi
+wait
+for answer in "$answers"/*; do
+	if [ -e "$answer" ]; then cat "$answer"; fi
+done

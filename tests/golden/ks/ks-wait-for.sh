@@ -47,7 +47,7 @@ says() {
 # is none.
 zookeeper_says() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+	timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
 }
 
 # What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.

@@ -4,16 +4,11 @@ use {{ database }}
 strict={{ strict }}
 peers={{ peers }}
 
+# shellcheck disable=SC2086 # addresses, a word each
 has_primary() {
-	for peer in $peers; do
-		case $(http GET "$peer" "$rest" /primary) in
-		200*)
-			log "$peer is the primary"
-			return 0
-			;;
-		esac
-	done
-	return 1
+	primary=$(primary_among $peers)
+	if [ -z "$primary" ]; then return 1; fi
+	log "$primary is the primary"
 }
 
 begin=$(now)

@@ -47,12 +47,9 @@ wait_following() {
 # it believes the cluster to be new. Never in a cluster that goes across the rooms.
 forget_initialized() {
 	if [ "$room_has_own_cluster" != true ]; then return 0; fi
-	for peer in $peers; do
-		for role in /primary /standby-leader; do
-			case $(http GET "$peer" "$rest" "$role") in
-			200*) return 0 ;;
-			esac
-		done
+	for role in /primary /standby-leader; do
+		# shellcheck disable=SC2086 # addresses, a word each
+		if ask_all "$role" $peers | grep -q ' 200$'; then return 0; fi
 	done
 	python3 - "$config" "$database" <<-'END'
 		import json, logging, sys
@@ -93,6 +90,7 @@ copy_anew() {
 # room committed after the other one was promoted.
 count_given_up() {
 	own=$(find "$1" -maxdepth 1 -type f -name '????????????????????????' | sort | tail -n 1)
+	if [ -z "$own" ]; then return 0; fi
 	own=$(basename "$own" | cut -c 1-8)
 	parted=$(awk -v own="$((0x$own))" '$1 == own { print $2 }' \
 		"$(printf '%s/data/pg_wal/%08X.history' "$home" "$timeline")" 2>/dev/null || :)

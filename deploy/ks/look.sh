@@ -6,6 +6,8 @@ pgpool={{ pgpool }}
 zookeeper={{ zookeeper }}
 memcached={{ memcached }}
 io_port={{ io_port }}
+# An entry that leads to a dark room doesn't answer.
+patience=5
 
 look_at_database() {
 	name=$1
@@ -50,6 +52,9 @@ look_at_proxy() {
 	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"
 	printf 'haproxy %s\n' "$(systemctl is-active haproxy || :)"
 	printf 'health %s\n' "$(http GET 127.0.0.1 7777 /health)"
+}
+
+look_at_io() {
 	printf 'io %s\n' "$(http GET 127.0.0.1 "$io_port" /alive)"
 }
 
@@ -80,7 +85,10 @@ for name in $databases; do
 	look_at_members "$name" >"$answers/$name-members" &
 done
 if [ "$zookeeper" = true ]; then look_at_zookeeper >"$answers/zookeeper" & fi
-if [ "$proxy" = true ]; then look_at_proxy >"$answers/proxy" & fi
+if [ "$proxy" = true ]; then
+	look_at_proxy >"$answers/proxy" &
+	look_at_io >"$answers/io" &
+fi
 if [ "$pgpool" = true ]; then look_at_pgpool >"$answers/pgpool" & fi
 if [ "$memcached" = true ]; then look_at_memcached >"$answers/memcached" & fi
 wait

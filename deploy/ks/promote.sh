@@ -5,31 +5,20 @@ peers={{ peers }}
 others={{ others }}
 slot={{ slot }}
 
-# A server of this room is the primary.
+# shellcheck disable=SC2086 # addresses, a word each
 has_primary() {
-	for peer in $peers; do
-		case $(http GET "$peer" "$rest" /primary) in
-		200*)
-			log "$peer is the primary"
-			return 0
-			;;
-		esac
-	done
-	return 1
+	primary=$(primary_among $peers)
+	if [ -z "$primary" ]; then return 1; fi
+	log "$primary is the primary"
 }
 
-# leads_elsewhere: a server of the other room takes writes.
+# A server of the other room takes writes.
+# shellcheck disable=SC2086 # addresses, a word each
 leads_elsewhere() {
-	for other in $others; do
-		case $(http GET "$other" "$rest" /primary) in
-		200*) return 0 ;;
-		esac
-	done
-	return 1
+	[ -n "$(primary_among $others)" ]
 }
 
 if has_primary; then exit 0; fi
-if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
 if ! says "$rest" /health; then fail "this server doesn't run; choose another"; fi
 
 # The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
@@ -56,15 +45,14 @@ if [ "$planned" = true ]; then
 		sleep 0.5
 	done
 fi
-if [ "$planned" != true ]; then
+if [ "$planned" = true ]; then
+	if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
+else
 	# It was dark when the plan was made. If anything of it answers now, it's back, and may start to
 	# take writes at any moment.
-	for other in $others; do
-		case $(http GET "$other" "$rest" /config) in
-		000*) ;;
-		*) fail "$other answers again; nothing was promoted: plan again" ;;
-		esac
-	done
+	# shellcheck disable=SC2086 # addresses, a word each
+	back=$(ask_all /config $others | sed '/ 000$/d; s/ .*//')
+	if [ -n "$back" ]; then fail "$(printf '%s' "$back" | tr '\n' ' ') answers again; nothing was promoted: plan again"; fi
 fi
 patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
 	-p synchronous_standby_names=null -s "slots.$slot.type=physical" >/dev/null

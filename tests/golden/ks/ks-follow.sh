@@ -20,10 +20,12 @@ now() {
 	cut -d . -f 1 /proc/uptime
 }
 
-# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it. Waits $patience
+# seconds.
+patience=12
 http() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	timeout 12 bash -c '
+	timeout "$patience" bash -c '
 		exec 3<>"/dev/tcp/$2/$3" || exit
 		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
 		cat <&3
@@ -41,6 +43,30 @@ says() {
 	200*) return 0 ;;
 	esac
 	return 1
+}
+
+# ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
+# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
+# doesn't hold up for long what saves the others.
+ask_all() {
+	path=$1
+	shift
+	for address in "$@"; do
+		{
+			answer=000
+			# shellcheck disable=SC2016 # bash, not this shell, expands it
+			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
+				answer=$(http GET "$address" "$rest" "$path")
+			fi
+			printf '%s %s\n' "$address" "${answer%% *}"
+		} &
+	done
+	wait
+}
+
+# primary_among ADDRESS...: the one of these servers that takes writes; nothing where none does.
+primary_among() {
+	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
@@ -146,12 +172,9 @@ wait_following() {
 # it believes the cluster to be new. Never in a cluster that goes across the rooms.
 forget_initialized() {
 	if [ "$room_has_own_cluster" != true ]; then return 0; fi
-	for peer in $peers; do
-		for role in /primary /standby-leader; do
-			case $(http GET "$peer" "$rest" "$role") in
-			200*) return 0 ;;
-			esac
-		done
+	for role in /primary /standby-leader; do
+		# shellcheck disable=SC2086 # addresses, a word each
+		if ask_all "$role" $peers | grep -q ' 200$'; then return 0; fi
 	done
 	python3 - "$config" "$database" <<-'END'
 		import json, logging, sys
@@ -192,6 +215,7 @@ copy_anew() {
 # room committed after the other one was promoted.
 count_given_up() {
 	own=$(find "$1" -maxdepth 1 -type f -name '????????????????????????' | sort | tail -n 1)
+	if [ -z "$own" ]; then return 0; fi
 	own=$(basename "$own" | cut -c 1-8)
 	parted=$(awk -v own="$((0x$own))" '$1 == own { print $2 }' \
 		"$(printf '%s/data/pg_wal/%08X.history' "$home" "$timeline")" 2>/dev/null || :)

@@ -20,10 +20,12 @@ now() {
 	cut -d . -f 1 /proc/uptime
 }
 
-# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it. Waits $patience
+# seconds.
+patience=12
 http() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	timeout 12 bash -c '
+	timeout "$patience" bash -c '
 		exec 3<>"/dev/tcp/$2/$3" || exit
 		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
 		cat <&3
@@ -41,6 +43,30 @@ says() {
 	200*) return 0 ;;
 	esac
 	return 1
+}
+
+# ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
+# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
+# doesn't hold up for long what saves the others.
+ask_all() {
+	path=$1
+	shift
+	for address in "$@"; do
+		{
+			answer=000
+			# shellcheck disable=SC2016 # bash, not this shell, expands it
+			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
+				answer=$(http GET "$address" "$rest" "$path")
+			fi
+			printf '%s %s\n' "$address" "${answer%% *}"
+		} &
+	done
+	wait
+}
+
+# primary_among ADDRESS...: the one of these servers that takes writes; nothing where none does.
+primary_among() {
+	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
@@ -105,6 +131,8 @@ pgpool=true
 zookeeper=true
 memcached=true
 io_port=8000
+# An entry that leads to a dark room doesn't answer.
+patience=5
 
 look_at_database() {
 	name=$1
@@ -149,6 +177,9 @@ look_at_proxy() {
 	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"
 	printf 'haproxy %s\n' "$(systemctl is-active haproxy || :)"
 	printf 'health %s\n' "$(http GET 127.0.0.1 7777 /health)"
+}
+
+look_at_io() {
 	printf 'io %s\n' "$(http GET 127.0.0.1 "$io_port" /alive)"
 }
 
@@ -179,7 +210,10 @@ for name in $databases; do
 	look_at_members "$name" >"$answers/$name-members" &
 done
 if [ "$zookeeper" = true ]; then look_at_zookeeper >"$answers/zookeeper" & fi
-if [ "$proxy" = true ]; then look_at_proxy >"$answers/proxy" & fi
+if [ "$proxy" = true ]; then
+	look_at_proxy >"$answers/proxy" &
+	look_at_io >"$answers/io" &
+fi
 if [ "$pgpool" = true ]; then look_at_pgpool >"$answers/pgpool" & fi
 if [ "$memcached" = true ]; then look_at_memcached >"$answers/memcached" & fi
 wait

@@ -20,10 +20,12 @@ now() {
 	cut -d . -f 1 /proc/uptime
 }
 
-# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it. Waits $patience
+# seconds.
+patience=12
 http() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	timeout 12 bash -c '
+	timeout "$patience" bash -c '
 		exec 3<>"/dev/tcp/$2/$3" || exit
 		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
 		cat <&3
@@ -41,6 +43,30 @@ says() {
 	200*) return 0 ;;
 	esac
 	return 1
+}
+
+# ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
+# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
+# doesn't hold up for long what saves the others.
+ask_all() {
+	path=$1
+	shift
+	for address in "$@"; do
+		{
+			answer=000
+			# shellcheck disable=SC2016 # bash, not this shell, expands it
+			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
+				answer=$(http GET "$address" "$rest" "$path")
+			fi
+			printf '%s %s\n' "$address" "${answer%% *}"
+		} &
+	done
+	wait
+}
+
+# primary_among ADDRESS...: the one of these servers that takes writes; nothing where none does.
+primary_among() {
+	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
@@ -104,31 +130,20 @@ peers='10.8.4.11 10.8.4.12'
 others='10.8.5.11 10.8.5.12'
 slot=global1a
 
-# A server of this room is the primary.
+# shellcheck disable=SC2086 # addresses, a word each
 has_primary() {
-	for peer in $peers; do
-		case $(http GET "$peer" "$rest" /primary) in
-		200*)
-			log "$peer is the primary"
-			return 0
-			;;
-		esac
-	done
-	return 1
+	primary=$(primary_among $peers)
+	if [ -z "$primary" ]; then return 1; fi
+	log "$primary is the primary"
 }
 
-# leads_elsewhere: a server of the other room takes writes.
+# A server of the other room takes writes.
+# shellcheck disable=SC2086 # addresses, a word each
 leads_elsewhere() {
-	for other in $others; do
-		case $(http GET "$other" "$rest" /primary) in
-		200*) return 0 ;;
-		esac
-	done
-	return 1
+	[ -n "$(primary_among $others)" ]
 }
 
 if has_primary; then exit 0; fi
-if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
 if ! says "$rest" /health; then fail "this server doesn't run; choose another"; fi
 
 # The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
@@ -155,15 +170,14 @@ if [ "$planned" = true ]; then
 		sleep 0.5
 	done
 fi
-if [ "$planned" != true ]; then
+if [ "$planned" = true ]; then
+	if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
+else
 	# It was dark when the plan was made. If anything of it answers now, it's back, and may start to
 	# take writes at any moment.
-	for other in $others; do
-		case $(http GET "$other" "$rest" /config) in
-		000*) ;;
-		*) fail "$other answers again; nothing was promoted: plan again" ;;
-		esac
-	done
+	# shellcheck disable=SC2086 # addresses, a word each
+	back=$(ask_all /config $others | sed '/ 000$/d; s/ .*//')
+	if [ -n "$back" ]; then fail "$(printf '%s' "$back" | tr '\n' ' ') answers again; nothing was promoted: plan again"; fi
 fi
 patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
 	-p synchronous_standby_names=null -s "slots.$slot.type=physical" >/dev/null

@@ -20,10 +20,12 @@ now() {
 	cut -d . -f 1 /proc/uptime
 }
 
-# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it.
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it. Waits $patience
+# seconds.
+patience=12
 http() {
 	# shellcheck disable=SC2016 # bash, not this shell, expands it
-	timeout 12 bash -c '
+	timeout "$patience" bash -c '
 		exec 3<>"/dev/tcp/$2/$3" || exit
 		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
 		cat <&3
@@ -41,6 +43,30 @@ says() {
 	200*) return 0 ;;
 	esac
 	return 1
+}
+
+# ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
+# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
+# doesn't hold up for long what saves the others.
+ask_all() {
+	path=$1
+	shift
+	for address in "$@"; do
+		{
+			answer=000
+			# shellcheck disable=SC2016 # bash, not this shell, expands it
+			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
+				answer=$(http GET "$address" "$rest" "$path")
+			fi
+			printf '%s %s\n' "$address" "${answer%% *}"
+		} &
+	done
+	wait
+}
+
+# primary_among ADDRESS...: the one of these servers that takes writes; nothing where none does.
+primary_among() {
+	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there

@@ -306,7 +306,8 @@ fn a_room_with_a_silent_server_is_not_stopped_by_halves() {
 fn a_switch_that_was_interrupted_still_wants_everything_to_be_there() {
     let cluster = two_rooms();
     // The old room was stopped; the new one wasn't promoted.
-    let stopped = "unit global inactive\nnode global 000\ncontrol global 1\n";
+    let stopped =
+        "unit global inactive\nnode global 000\ncontrol global 1\nclosed global 0/380 shut down\n";
     let day = replaced(good_day(), "10.8.4.12", stopped.to_owned());
     let recovery = Server {
         followers: &["global2a-recoverypgserver0"],
@@ -318,7 +319,23 @@ fn a_switch_that_was_interrupted_still_wants_everything_to_be_there() {
         "10.8.4.11",
         stopped.to_owned() + &look("recovery", &recovery),
     );
-    let facts = facts(&cluster, &day);
+    let facts = |day: &[(&'static str, String)]| facts(&cluster, day);
+    // Closed in order, but later than what is here; or not in order.
+    for (closed, why) in [
+        ("0/400 shut down", "global1a-pgserver1 has 24 bytes more"),
+        (
+            "0/380 in production",
+            "global1a-pgserver1 broke off while it was the primary",
+        ),
+    ] {
+        let ahead = stopped.replace("0/380 shut down", closed);
+        let facts = facts(&replaced(day.clone(), "10.8.4.12", ahead));
+        let refused = plan(&cluster, &facts, |site| {
+            switch(site, &to("global2a", false))
+        });
+        assert_refused(&refused, why);
+    }
+    let facts = facts(&day);
     let again = plan(&cluster, &facts, |site| {
         switch(site, &to("global2a", false))
     });

@@ -116,3 +116,49 @@ fn commits_that_wait_for_anybody_where_nobody_is_are_let_go() {
     assert_eq!(steps(&mended), ["ks-elect-global 10.8.1.11"]);
     assert_eq!(values(&mended, KsScript::Elect)["strict"], false);
 }
+
+#[test]
+fn two_ensembles_are_decided_by_a_person() {
+    let cluster = cluster("config/global-ks.yml", &catalog());
+    // The one that went on alone was stopped; those left behind serve. They mustn't be emptied.
+    let stopped = "unit global inactive\nnode global 000\nzookeeper none\nalone\n".to_owned();
+    let rogue = look("global", &PRIMARY) + "config global 200 {}\nzookeeper leader\n";
+    let day = [
+        ("10.8.1.11", rogue),
+        (
+            "10.8.2.11",
+            look("global", &STANDBY) + "zookeeper follower\n",
+        ),
+        ("10.8.3.11", stopped),
+    ];
+    let facts = facts(&cluster, &day);
+    let refused = plan(&cluster, &facts, |site| {
+        recover(site, Db::Global, "global1a-pgserver0", None)
+    });
+    assert_refused(&refused, "there are two ensembles: 10.8.1.11, 10.8.2.11");
+    assert_eq!(steps(&refused), [""; 0]);
+}
+
+#[test]
+fn a_list_that_was_left_over_says_nothing_of_a_later_crash() {
+    let cluster = cluster("config/global-ks.yml", &catalog());
+    let primary = Server {
+        followers: &["global2a-pgserver0"],
+        waits_for: "\"global2a-pgserver0\"",
+        ..PRIMARY
+    };
+    let strict = "config global 200 {\"synchronous_mode_strict\": true}\n";
+    let serves = look("global", &primary) + strict + "zookeeper leader\n";
+    let follows = look("global", &STANDBY) + "zookeeper follower\n";
+    let crashed = look("global", &STANDBY) + "zookeeper none\nrejoining\n";
+    let day = [
+        ("10.8.1.11", serves),
+        ("10.8.2.11", follows),
+        ("10.8.3.11", crashed),
+    ];
+    let mended = plan(&cluster, &facts(&cluster, &day), |site| {
+        recover(site, Db::Global, "global1a-pgserver0", None)
+    });
+    assert!(mended.is_go(), "{:#?}", mended.gates);
+    assert_eq!(steps(&mended), ["ks-zookeeper-join 10.8.3.11"]);
+}

@@ -71,6 +71,10 @@ fn the_majority_is_lost(rooms: &Rooms) {
         assert!(Instant::now() < until, "{}", said_by_doctor(rooms));
     }
     let build = rooms.refused(&["build", "zookeeper", "--yes"]);
+    let why = "goes on without this one; paas-cluster-build ks recover-pg takes it back";
+    assert!(build.contains(why), "{build}");
+    let host = format!("{}.11", rooms.net(survivor));
+    let build = rooms.refused(&["build", "zookeeper", "--force", "--limit", &host, "--yes"]);
     assert!(build.contains("first take them back"), "{build}");
     rooms.site.succeeds(&recover);
     rooms.await_all_follow("global");

@@ -8,6 +8,10 @@ guard={{ guard }}
 if [ -e "$config/zoo.cfg.whole" ] && ! cmp -s "$config/zoo.cfg" "$config/zoo.cfg.whole"; then
 	fail "this ZooKeeper goes on without others, as a person said; first take them back: ks recover-pg"
 fi
+if [ -x /usr/local/lib/paas-zookeeper/guard ] && [ -s "$config/zoo.cfg" ] && [ -s "$config/myid" ] &&
+	! systemctl is-active --quiet paas-zookeeper && ! said=$(/usr/local/lib/paas-zookeeper/guard); then
+	fail "$said"
+fi
 install_packages{% for package in packages %} {{ package }}{% endfor %}
 if ! getent passwd zookeeper >/dev/null; then
 	useradd --system --home-dir /var/lib/zookeeper --shell /usr/sbin/nologin zookeeper
@@ -58,6 +62,8 @@ END
 put_new /etc/systemd/system/paas-zookeeper.service "$stale"
 systemctl daemon-reload
 systemctl enable --quiet paas-zookeeper
+# Left behind by one that was interrupted when all were members again.
+if [ -e "$config/zoo.cfg.whole" ] && systemctl is-active --quiet paas-zookeeper; then rm -f "$config/zoo.cfg.whole"; fi
 if [ -e "$stale" ] || ! systemctl is-active --quiet paas-zookeeper; then
 	systemctl restart paas-zookeeper
 	rm -f "$stale"

@@ -16,7 +16,10 @@ systemctl enable --quiet "$unit"
 # A Patroni that promotes before it has read that nobody needs to confirm has commits wait for anybody
 # (`*`), and doesn't take that back while nobody is there. What it starts with, it has read.
 waits_for=$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null || :)
-if [ "$strict" = false ] && { [ "$waits_for" = '*' ] || ! has_primary; }; then systemctl stop "$unit"; fi
+if [ "$strict" = false ] && { [ "$waits_for" = '*' ] || ! has_primary; }; then
+	trap 'systemctl start --no-block "$unit"' EXIT
+	systemctl stop "$unit"
+fi
 until said=$(patronictl -c "$config" edit-config --force -q -s "synchronous_mode_strict=$strict" 2>&1); do
 	if [ $(($(now) - begin)) -ge 60 ]; then fail "Patroni's settings can't be changed: $said"; fi
 	sleep 1

@@ -19,10 +19,10 @@ look_at_database() {
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'replayed %s %s\n' "$name" "$(printf 'select extract(epoch from pg_last_xact_replay_timestamp())::bigint' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
-	printf 'control %s %s\n' "$name" "$(
-		"$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" 2>/dev/null |
-			sed -n "s/^Latest checkpoint's TimeLineID: *//p"
-	)"
+	control=$("$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" 2>/dev/null || :)
+	printf 'control %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")"
+	printf 'closed %s %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Latest checkpoint location: *//p')" \
+		"$(printf '%s\n' "$control" | sed -n 's/^Database cluster state: *//p')"
 	for aside in "$home"/data.aside-*; do
 		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
 	done
@@ -42,7 +42,9 @@ look_at_zookeeper() {
 	printf 'zookeeper %s\n' "${mode:-none}"
 	# Its whole list is kept aside while it goes on alone.
 	list=/etc/zookeeper/paas/zoo.cfg
-	if [ -e "$list.whole" ] && ! { [ -n "$mode" ] && cmp -s "$list" "$list.whole"; }; then echo alone; fi
+	if [ -e "$list.whole" ]; then
+		if cmp -s "$list" "$list.whole"; then echo rejoining; else echo alone; fi
+	fi
 	if [ -z "$mode" ]; then
 		printf 'zookeeper-why %s\n' "$(journalctl -q --no-pager -o cat -n 20 -u paas-zookeeper 2>/dev/null | grep '^zookeeper-guard: not started' | tail -n 1)"
 	fi

@@ -54,6 +54,7 @@ else
 	back=$(ask_all /config $others | sed '/ 000$/d; s/ .*//')
 	if [ -n "$back" ]; then fail "$(printf '%s' "$back" | tr '\n' ' ') answers again; nothing was promoted: plan again"; fi
 fi
+previous=$(http GET 127.0.0.1 "$rest" /config | cut -d ' ' -f 2-)
 patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
 	-p synchronous_standby_names=null -s "slots.$slot.type=physical" >/dev/null
 begin=$(now)
@@ -66,6 +67,8 @@ until has_primary; do
 done
 # One that came back in this very moment may have looked here just before.
 if leads_elsewhere; then
+	# No other of this room may take over either.
+	printf '%s\n' "$previous" | patronictl -c "$config" edit-config --force -q --replace - >/dev/null || :
 	systemctl stop "$unit"
 	fail 'the other room came back and takes writes, so this one was stopped again; plan again'
 fi

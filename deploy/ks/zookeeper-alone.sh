@@ -11,6 +11,16 @@ for address in $dark; do
 		fail "the ZooKeeper of $address answers; nothing was changed: plan again"
 	fi
 done
+# Nor beside others that go on together.
+whole=$list
+if [ -e "$list.whole" ]; then whole=$list.whole; fi
+members=$(sed -n 's/^server\.[0-9]*=\[*\([^]]*\)\]*:2888:3888$/\1/p' "$whole")
+for address in $members; do
+	case " $remaining " in *" $address "*) continue ;; esac
+	case $(zookeeper_says "$address" srvr) in
+	*Mode:*) fail "the ZooKeeper of $address serves; nothing was changed: plan again" ;;
+	esac
+done
 if [ ! -e "$list.whole" ]; then
 	if [ -n "$(zookeeper_mode)" ]; then fail 'this ZooKeeper has a majority; nothing was changed'; fi
 	cp "$list" "$list.whole.new"

@@ -9,7 +9,9 @@ if [ ! -e "$data" ] && ! systemctl is-enabled --quiet paas-zookeeper; then
 	exit 0
 fi
 own=$(cat /etc/zookeeper/paas/myid)
-if [ -e "$list.whole" ]; then fail 'this ZooKeeper is itself one that goes on alone; nothing was changed'; fi
+if [ -e "$list.whole" ] && ! cmp -s "$list" "$list.whole"; then
+	fail 'this ZooKeeper is itself one that goes on alone; nothing was changed'
+fi
 for address in $survivors; do
 	said=$(zookeeper_says "$address" conf)
 	case $said in
@@ -21,6 +23,8 @@ for address in $survivors; do
 	fi
 done
 systemctl disable --quiet --now paas-zookeeper
+# Left behind by an earlier time.
+rm -f "$list.whole"
 if [ -e "$data" ]; then
 	rm -rf "$data.aside"
 	mv "$data" "$data.aside"

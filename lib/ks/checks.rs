@@ -4,6 +4,7 @@ use super::Site;
 use super::database::{Database, Db, Server};
 use super::facts::Role;
 use super::gate::Gate;
+use super::recover::better;
 use super::switch::Switch;
 
 /// How far a standby may be behind for a planned switch, in bytes: what is written meanwhile is
@@ -135,6 +136,46 @@ pub(super) fn heir<'b, 'a>(
             None
         }
     }
+}
+
+/// Where the old room's servers can be asked and none is the primary: nothing of what they have is
+/// missing here, as far as that can be seen before they are stopped. The step that promotes looks only
+/// at its own end of the log, which may be that of an earlier stop.
+pub(super) fn has_all(
+    database: &Database<'_>,
+    leader: &Server<'_>,
+    lost: &str,
+    gates: &mut Vec<Gate>,
+) {
+    let question = &format!("has {} all that {lost} wrote?", leader.name);
+    let own = leader.view.and_then(|view| view.location).unwrap_or(0);
+    let ahead = better(database, leader, |other| other.room == lost).or_else(|| {
+        database.in_room(lost).find_map(|other| {
+            let closed = other.view?.closed.as_ref().filter(|_| !other.runs())?;
+            if closed.state == "in production" {
+                return Some(format!(
+                    "{} broke off while it was the primary, so what it has can't be compared",
+                    other.name
+                ));
+            }
+            let more = closed
+                .checkpoint
+                .checked_sub(own)
+                .filter(|more| *more > 0)?;
+            Some(format!("{} has {more} bytes more", other.name))
+        })
+    });
+    gates.push(match ahead {
+        None => Gate::go(question, "as far as can be seen"),
+        Some(why) => Gate::no(
+            question,
+            format!(
+                "{why}; start it (`ks recover-pg --db {} --primary` with its name), or give up what \
+                 only {lost} has: `--confirm {lost}`",
+                database.db.name()
+            ),
+        ),
+    });
 }
 
 pub(super) fn caught_up(database: &Database<'_>, server: &Server<'_>, gates: &mut Vec<Gate>) {

@@ -97,6 +97,12 @@ fn zookeeper(site: &Site<'_>) -> Answer {
             None => format!("{host} serves nobody: `systemctl status paas-zookeeper` there"),
         });
     }
+    troubles.extend(ensemble.left_over().iter().map(|host| {
+        format!(
+            "{host}: /etc/zookeeper/paas/zoo.cfg.whole is left over from going on alone; `ks \
+             recover-pg` with the primary clears it"
+        )
+    }));
     answer(
         "does ZooKeeper have a majority, and serve everywhere?",
         troubles,

@@ -25,6 +25,8 @@ pub struct HostView {
     pub zookeeper: Option<String>,
     /// Whether its ZooKeeper goes on without others of the ensemble, as a person told it.
     pub zookeeper_alone: bool,
+    /// Whether its ZooKeeper is on its way back to the whole ensemble, or was and didn't clean up.
+    pub zookeeper_rejoining: bool,
     /// Why the guard doesn't let its ZooKeeper start.
     pub zookeeper_held: Option<String>,
     /// The room that its entry leads to.
@@ -83,6 +85,8 @@ pub struct ServerView {
     pub streams_on: Option<u64>,
     /// The timeline of the last checkpoint in its data directory, also where it doesn't run.
     pub checkpoint_timeline: Option<u64>,
+    /// How its data directory was left, where there is one.
+    pub closed: Option<Closed>,
     /// Why the guard doesn't let it start.
     pub held: Option<String>,
     /// Data directories that were kept aside.
@@ -90,6 +94,15 @@ pub struct ServerView {
     /// How many transactions of its own a room gave up when it followed again, and where the log with
     /// them is kept.
     pub given_up: Vec<GivenUp>,
+}
+
+/// What `pg_controldata` says of a data directory; it counts only while no server runs on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Closed {
+    /// `shut down`, `in production`, `shut down in recovery`, ….
+    pub state: String,
+    /// Where the last checkpoint is, in bytes of WAL.
+    pub checkpoint: u64,
 }
 
 /// Transactions that are in no database any more.
@@ -174,6 +187,7 @@ impl HostView {
             match key {
                 "zookeeper" => view.zookeeper = Some(rest.to_owned()),
                 "alone" => view.zookeeper_alone = true,
+                "rejoining" => view.zookeeper_rejoining = true,
                 "zookeeper-why" if !rest.is_empty() => view.zookeeper_held = Some(rest.to_owned()),
                 "entry" => view.entry = Some(rest.to_owned()),
                 "haproxy" => view.haproxy = Some(rest == "active"),
@@ -184,7 +198,7 @@ impl HostView {
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
                 "unit" | "node" | "config" | "cluster" | "sync" | "received" | "replayed"
-                | "why" | "control" | "aside" | "given-up" => {
+                | "why" | "control" | "closed" | "aside" | "given-up" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -242,6 +256,11 @@ impl ServerView {
             }
             "replayed" => self.replayed_at = rest.parse().ok(),
             "control" => self.checkpoint_timeline = rest.parse().ok(),
+            "closed" => {
+                let (lsn, state) = rest.split_once(' ').unwrap_or((rest, ""));
+                let state = state.to_owned();
+                self.closed = bytes_of_wal(lsn).map(|checkpoint| Closed { state, checkpoint });
+            }
             "why" if !rest.is_empty() => self.held = Some(rest.to_owned()),
             "aside" => self.aside.push(rest.to_owned()),
             "given-up" => {
@@ -254,6 +273,13 @@ impl ServerView {
             _ => {}
         }
     }
+}
+
+/// Reads PostgreSQL's `16/B374D848`: two halves in hexadecimal digits.
+fn bytes_of_wal(lsn: &str) -> Option<u64> {
+    let (high, low) = lsn.split_once('/')?;
+    let half = |digits| u32::from_str_radix(digits, 16).ok().map(u64::from);
+    Some(half(high)? << 32 | half(low)?)
 }
 
 #[cfg(test)]

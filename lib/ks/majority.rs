@@ -33,14 +33,48 @@ impl<'a> Ensemble<'a> {
         those.map(|(host, _)| *host).collect()
     }
 
-    /// Those that go on without the others.
+    /// Those that go on without the others. One that rejoins is still one of them until all serve
+    /// again, unless these went on without it.
     fn alone(&self) -> Vec<IpAddr> {
-        self.those(|view| view.is_some_and(|view| view.zookeeper_alone))
+        let has =
+            |is: fn(&HostView) -> bool| self.members.iter().any(|(_, view)| view.is_some_and(is));
+        let some_are = has(|view| view.zookeeper_alone);
+        let whole_serves = has(|view| !view.zookeeper_alone && serves(view));
+        let rejoins = |view: &HostView| {
+            view.zookeeper_rejoining && view.zookeeper_held.is_none() && (some_are || !whole_serves)
+        };
+        self.those(|view| view.is_some_and(|view| view.zookeeper_alone || rejoins(view)))
     }
 
     /// Those that can be asked and that others went on without.
     fn back(&self) -> Vec<IpAddr> {
-        self.those(|view| view.is_some_and(|view| !view.zookeeper_alone))
+        let alone = self.alone();
+        let mut back = self.those(|view| view.is_some());
+        back.retain(|host| !alone.contains(host));
+        back
+    }
+
+    /// Those that are members of the whole again, but weren't cleaned up after.
+    pub(super) fn left_over(&self) -> Vec<IpAddr> {
+        let alone = self.alone();
+        let mut those = self.those(|view| view.is_some_and(|view| view.zookeeper_rejoining));
+        those.retain(|host| !alone.contains(host));
+        those
+    }
+
+    /// Whether some serve beside those that a person had go on alone.
+    pub(super) fn is_beside(&self) -> bool {
+        !self.beside().is_empty()
+    }
+
+    fn beside(&self) -> Vec<IpAddr> {
+        if !self.is_reduced() {
+            return Vec::new();
+        }
+        let alone = self.alone();
+        let mut beside = self.those(|view| view.is_some_and(serves));
+        beside.retain(|host| !alone.contains(host));
+        beside
     }
 
     fn silent(&self) -> Vec<IpAddr> {
@@ -63,14 +97,15 @@ impl<'a> Ensemble<'a> {
 
     /// Whether those that vote at the moment have a majority among themselves.
     pub(super) fn has_majority(&self) -> bool {
-        let is_reduced = self.is_reduced();
-        let votes =
-            |view: Option<&HostView>| !is_reduced || view.is_some_and(|v| v.zookeeper_alone);
-        let voters = match is_reduced {
-            true => self.alone().len(),
-            false => self.members.len(),
+        let alone = self.alone();
+        let mut serving = self.those(|view| view.is_some_and(serves));
+        let voters = match alone.len() {
+            0 => self.members.len(),
+            some => {
+                serving.retain(|host| alone.contains(host));
+                some
+            }
         };
-        let serving = self.those(|view| votes(view) && view.is_some_and(serves));
         serving.len() * 2 > voters
     }
 
@@ -97,14 +132,16 @@ pub(super) fn quorum(site: &Site<'_>, gates: &mut Vec<Gate>) {
     let ensemble = Ensemble::of(site);
     let (all, alone) = (ensemble.members.len(), ensemble.alone());
     let serving = ensemble.those(|view| view.is_some_and(serves)).len();
+    if let Some(two) = two_ensembles(&ensemble) {
+        gates.push(two);
+        return;
+    }
     gates.push(match (ensemble.has_majority(), alone.is_empty()) {
         (true, true) => Gate::go(QUESTION, format!("{serving} of {all} serve")),
-        (true, false) => beside(&ensemble).unwrap_or_else(|| {
-            Gate::warn(
-                QUESTION,
-                format!("{} of {all} go on without the others", alone.len()),
-            )
-        }),
+        (true, false) => Gate::warn(
+            QUESTION,
+            format!("{} of {all} go on without the others", alone.len()),
+        ),
         (false, _) => Gate::no(
             QUESTION,
             format!(
@@ -117,15 +154,16 @@ pub(super) fn quorum(site: &Site<'_>, gates: &mut Vec<Gate>) {
 }
 
 /// Two ensembles at once: those that were left behind have found a majority of their own.
-fn beside(ensemble: &Ensemble<'_>) -> Option<Gate> {
-    let rogue = ensemble.those(|view| view.is_some_and(|v| !v.zookeeper_alone && serves(v)));
-    let hosts = words(&rogue)?;
+fn two_ensembles(ensemble: &Ensemble<'_>) -> Option<Gate> {
+    let hosts = words(&ensemble.beside())?;
+    let alone = words(&ensemble.alone())?;
     Some(Gate::no(
         QUESTION,
         format!(
-            "there are two ensembles: {hosts} serve beside {}, which a person had go on alone. Stop \
-             the former at once (`systemctl disable --now paas-zookeeper pg-global`), and look again",
-            words(&ensemble.alone()).unwrap_or_default()
+            "there are two ensembles: {hosts} serve beside {alone}, which a person had go on alone. \
+             Both may have taken writes. Stop the side whose data counts less at once (`systemctl \
+             disable --now paas-zookeeper pg-global`); the runbook \"The majority is lost\" says how \
+             it comes back"
         ),
     ))
 }
@@ -271,13 +309,25 @@ pub(super) fn rejoin(site: &Site<'_>, plan: &mut KsPlan) {
             ));
             plan.operation.stages.push(join("start ZooKeeper", &idle));
         }
+        let mut left_over = ensemble.left_over();
+        left_over.retain(|host| !idle.contains(host));
+        if !left_over.is_empty() {
+            let stage = join("ZooKeeper is one of all again", &left_over);
+            plan.operation.stages.push(stage);
+        }
         return;
     }
-    let stages = &mut plan.operation.stages;
     if !ensemble.has_majority() {
         // An earlier attempt ended half-way.
-        stages.push(alone("ZooKeeper goes on alone", &survivors, &dark));
+        if !dark.is_empty() {
+            plan.unfenced = Some(ensemble.places(site, &dark).join(","));
+            plan.loses =
+                "what those that can't be asked acknowledged without the others".to_owned();
+        }
+        let stage = alone("ZooKeeper goes on alone", &survivors, &dark);
+        plan.operation.stages.push(stage);
     }
+    let stages = &mut plan.operation.stages;
     if survivors.len() + back.len() < ensemble.majority() {
         plan.gates.push(Gate::warn(
             question,

@@ -42,8 +42,11 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> K
             without_a_majority(site, &database, server, &mut plan);
             return plan;
         }
-        if ensemble.has_majority() {
+        if ensemble.has_majority() || ensemble.is_beside() {
             majority::quorum(site, &mut plan.gates);
+        }
+        if ensemble.is_beside() {
+            return plan;
         }
         majority::rejoin(site, &mut plan);
     }
@@ -182,7 +185,7 @@ fn alone_now(primary: &Server<'_>) -> String {
 /// on alone.
 fn insist(database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
     let is_strict = primary.view.and_then(|view| view.is_strict);
-    let others = |server: &&Server<'_>| server.name != primary.name && server.view.is_some();
+    let others = |server: &&Server<'_>| server.room != primary.room && server.view.is_some();
     let strict = database.servers.iter().any(|server| others(&server));
     // Left half-way: nobody needs to confirm, but commits wait for anybody.
     let hangs = !strict && primary.view.is_some_and(|view| view.waits_for == "*");
@@ -358,7 +361,7 @@ fn take_over(
 
 /// Says which of some other servers has more than this one, as far as that can be compared: a later
 /// timeline, or on the same one a later position where both run.
-fn better(
+pub(super) fn better(
     database: &Database<'_>,
     server: &Server<'_>,
     counts: impl Fn(&Server<'_>) -> bool,

@@ -1,6 +1,8 @@
 //! Failover and failback: another room gets the primary, and serves.
 
-use super::checks::{all_adopted, can_be_stopped, caught_up, heir, one_primary, recovery_first};
+use super::checks::{
+    all_adopted, can_be_stopped, caught_up, has_all, heir, one_primary, recovery_first,
+};
 use super::database::{Database, Db, Server};
 use super::gate::Gate;
 use super::majority::{last_write, quorum};
@@ -241,6 +243,7 @@ pub(super) fn disaster(
     let question = &format!("can {lost} be kept from writing?");
     let complete = silent.is_empty() && given_up != Some(lost);
     if complete {
+        has_all(database, leader, lost, &mut plan.gates);
         plan.gates.push(Gate::go(
             question,
             format!(

@@ -46,8 +46,8 @@ says() {
 }
 
 # ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
-# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
-# doesn't hold up for long what saves the others.
+# status that its Patroni answers: 000 where nothing takes the call, `mute` where that says nothing.
+# All are asked at once, and one that is dark doesn't hold up for long what saves the others.
 ask_all() {
 	path=$1
 	shift
@@ -57,6 +57,7 @@ ask_all() {
 			# shellcheck disable=SC2016 # bash, not this shell, expands it
 			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
 				answer=$(http GET "$address" "$rest" "$path")
+				case $answer in 000*) answer=mute ;; esac
 			fi
 			printf '%s %s\n' "$address" "${answer%% *}"
 		} &
@@ -141,7 +142,10 @@ systemctl enable --quiet "$unit"
 # A Patroni that promotes before it has read that nobody needs to confirm has commits wait for anybody
 # (`*`), and doesn't take that back while nobody is there. What it starts with, it has read.
 waits_for=$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null || :)
-if [ "$strict" = false ] && { [ "$waits_for" = '*' ] || ! has_primary; }; then systemctl stop "$unit"; fi
+if [ "$strict" = false ] && { [ "$waits_for" = '*' ] || ! has_primary; }; then
+	trap 'systemctl start --no-block "$unit"' EXIT
+	systemctl stop "$unit"
+fi
 until said=$(patronictl -c "$config" edit-config --force -q -s "synchronous_mode_strict=$strict" 2>&1); do
 	if [ $(($(now) - begin)) -ge 60 ]; then fail "Patroni's settings can't be changed: $said"; fi
 	sleep 1

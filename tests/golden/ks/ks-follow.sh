@@ -46,8 +46,8 @@ says() {
 }
 
 # ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
-# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
-# doesn't hold up for long what saves the others.
+# status that its Patroni answers: 000 where nothing takes the call, `mute` where that says nothing.
+# All are asked at once, and one that is dark doesn't hold up for long what saves the others.
 ask_all() {
 	path=$1
 	shift
@@ -57,6 +57,7 @@ ask_all() {
 			# shellcheck disable=SC2016 # bash, not this shell, expands it
 			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
 				answer=$(http GET "$address" "$rest" "$path")
+				case $answer in 000*) answer=mute ;; esac
 			fi
 			printf '%s %s\n' "$address" "${answer%% *}"
 		} &
@@ -131,10 +132,13 @@ peers='10.8.4.11 10.8.4.12'
 room_has_own_cluster=true
 
 # Without a source nothing can be copied, and what is here may be the best that's left.
-case $(http GET "$primary" "$rest" /primary) in
-200*) ;;
-*) fail "this host can't reach the primary at $primary; nothing was changed" ;;
-esac
+begin=$(now)
+until [ -n "$(primary_among "$primary")" ]; do
+	if [ $(($(now) - begin)) -ge 20 ]; then
+		fail "this host can't reach the primary at $primary; nothing was changed"
+	fi
+	sleep 1
+done
 if says "$rest" /primary; then fail 'this server is a primary itself; it has to be stopped first'; fi
 timeline=$(http GET "$primary" "$rest" /patroni | sed -n 's/.*"timeline": *\([0-9]*\).*/\1/p')
 if [ -z "$timeline" ]; then fail "the primary at $primary doesn't say on which timeline it is"; fi
@@ -145,21 +149,32 @@ follows() {
 	[ "$said" = "streaming $timeline" ]
 }
 
-# What changes as long as it gets on: a copy grows, a recovery proceeds.
-position() {
-	printf 'select pg_last_wal_replay_lsn()' | sql postgres 2>/dev/null || :
-	du -sk "$home" 2>/dev/null || :
-	pgrep -u postgres -f 'pg_rewind|startup recovering' | head -n 3 || :
+# gets_on: more is replayed than ever since the wait began, or more is on the disk. One that starts
+# again and again changes, too, but gets nowhere.
+gets_on() {
+	replayed=$(printf "select pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint" | sql postgres 2>/dev/null || :)
+	size=$(du -sk "$home" 2>/dev/null | cut -f 1)
+	[ "${replayed:-0}" -gt "$most_replayed" ] || [ "${size:-0}" -gt "$most_size" ] || return 1
+	if [ "${replayed:-0}" -gt "$most_replayed" ]; then most_replayed=$replayed; fi
+	if [ "${size:-0}" -gt "$most_size" ]; then most_size=$size; fi
+}
+
+# Neither shows how far these are: a rewind, and recovery after a crash, which lets nobody ask. They get
+# ten minutes.
+is_recovering() {
+	if [ $(($(now) - since)) -ge 600 ]; then return 1; fi
+	pgrep -u postgres -f pg_rewind >/dev/null ||
+		{ [ -z "$replayed" ] && pgrep -u postgres -f 'startup recovering' >/dev/null; }
 }
 
 # wait_following SECONDS: gives up when it hasn't got on for so long.
 wait_following() {
-	begin=$(now)
-	before=
+	since=$(now)
+	begin=$since
+	most_replayed=0
+	most_size=0
 	until follows; do
-		after=$(position)
-		if [ "$after" != "$before" ]; then
-			before=$after
+		if gets_on || is_recovering; then
 			begin=$(now)
 		elif [ $(($(now) - begin)) -ge "$1" ]; then
 			return 1
@@ -193,15 +208,13 @@ forget_initialized() {
 
 copy_anew() {
 	systemctl stop "$unit"
-	# The first that was kept aside is the one that counts.
-	if [ -e "$home/data" ]; then
-		if ls -d "$home"/data.aside-* >/dev/null 2>&1; then
-			rm -rf "$home/data"
-		else
-			aside=$home/data.aside-$(date -u +%Y%m%dT%H%M%SZ)
-			mv "$home/data" "$aside"
-			log "kept aside: $aside"
-		fi
+	# A copy that broke off is nothing to keep: this file comes last.
+	if [ -e "$home/data/global/pg_control" ]; then
+		aside=$home/data.aside-$(date -u +%Y%m%dT%H%M%SZ)
+		mv "$home/data" "$aside"
+		log "kept aside: $aside"
+	else
+		rm -rf "$home/data"
 	fi
 	forget_initialized
 	systemctl start "$unit"

@@ -46,8 +46,8 @@ says() {
 }
 
 # ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
-# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
-# doesn't hold up for long what saves the others.
+# status that its Patroni answers: 000 where nothing takes the call, `mute` where that says nothing.
+# All are asked at once, and one that is dark doesn't hold up for long what saves the others.
 ask_all() {
 	path=$1
 	shift
@@ -57,6 +57,7 @@ ask_all() {
 			# shellcheck disable=SC2016 # bash, not this shell, expands it
 			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
 				answer=$(http GET "$address" "$rest" "$path")
+				case $answer in 000*) answer=mute ;; esac
 			fi
 			printf '%s %s\n' "$address" "${answer%% *}"
 		} &
@@ -179,6 +180,7 @@ else
 	back=$(ask_all /config $others | sed '/ 000$/d; s/ .*//')
 	if [ -n "$back" ]; then fail "$(printf '%s' "$back" | tr '\n' ' ') answers again; nothing was promoted: plan again"; fi
 fi
+previous=$(http GET 127.0.0.1 "$rest" /config | cut -d ' ' -f 2-)
 patronictl -c "$config" edit-config --force -q -s standby_cluster=null \
 	-p synchronous_standby_names=null -s "slots.$slot.type=physical" >/dev/null
 begin=$(now)
@@ -191,6 +193,8 @@ until has_primary; do
 done
 # One that came back in this very moment may have looked here just before.
 if leads_elsewhere; then
+	# No other of this room may take over either.
+	printf '%s\n' "$previous" | patronictl -c "$config" edit-config --force -q --replace - >/dev/null || :
 	systemctl stop "$unit"
 	fail 'the other room came back and takes writes, so this one was stopped again; plan again'
 fi

@@ -46,8 +46,8 @@ says() {
 }
 
 # ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
-# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
-# doesn't hold up for long what saves the others.
+# status that its Patroni answers: 000 where nothing takes the call, `mute` where that says nothing.
+# All are asked at once, and one that is dark doesn't hold up for long what saves the others.
 ask_all() {
 	path=$1
 	shift
@@ -57,6 +57,7 @@ ask_all() {
 			# shellcheck disable=SC2016 # bash, not this shell, expands it
 			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
 				answer=$(http GET "$address" "$rest" "$path")
+				case $answer in 000*) answer=mute ;; esac
 			fi
 			printf '%s %s\n' "$address" "${answer%% *}"
 		} &
@@ -135,6 +136,16 @@ for address in $dark; do
 	if [ -n "$(zookeeper_says "$address" srvr)" ]; then
 		fail "the ZooKeeper of $address answers; nothing was changed: plan again"
 	fi
+done
+# Nor beside others that go on together.
+whole=$list
+if [ -e "$list.whole" ]; then whole=$list.whole; fi
+members=$(sed -n 's/^server\.[0-9]*=\[*\([^]]*\)\]*:2888:3888$/\1/p' "$whole")
+for address in $members; do
+	case " $remaining " in *" $address "*) continue ;; esac
+	case $(zookeeper_says "$address" srvr) in
+	*Mode:*) fail "the ZooKeeper of $address serves; nothing was changed: plan again" ;;
+	esac
 done
 if [ ! -e "$list.whole" ]; then
 	if [ -n "$(zookeeper_mode)" ]; then fail 'this ZooKeeper has a majority; nothing was changed'; fi

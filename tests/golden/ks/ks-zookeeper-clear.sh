@@ -46,8 +46,8 @@ says() {
 }
 
 # ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
-# status that its Patroni answers; 000 where it doesn't. All are asked at once, and one that is dark
-# doesn't hold up for long what saves the others.
+# status that its Patroni answers: 000 where nothing takes the call, `mute` where that says nothing.
+# All are asked at once, and one that is dark doesn't hold up for long what saves the others.
 ask_all() {
 	path=$1
 	shift
@@ -57,6 +57,7 @@ ask_all() {
 			# shellcheck disable=SC2016 # bash, not this shell, expands it
 			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
 				answer=$(http GET "$address" "$rest" "$path")
+				case $answer in 000*) answer=mute ;; esac
 			fi
 			printf '%s %s\n' "$address" "${answer%% *}"
 		} &
@@ -134,7 +135,9 @@ if [ ! -e "$data" ] && ! systemctl is-enabled --quiet paas-zookeeper; then
 	exit 0
 fi
 own=$(cat /etc/zookeeper/paas/myid)
-if [ -e "$list.whole" ]; then fail 'this ZooKeeper is itself one that goes on alone; nothing was changed'; fi
+if [ -e "$list.whole" ] && ! cmp -s "$list" "$list.whole"; then
+	fail 'this ZooKeeper is itself one that goes on alone; nothing was changed'
+fi
 for address in $survivors; do
 	said=$(zookeeper_says "$address" conf)
 	case $said in
@@ -146,6 +149,8 @@ for address in $survivors; do
 	fi
 done
 systemctl disable --quiet --now paas-zookeeper
+# Left behind by an earlier time.
+rm -f "$list.whole"
 if [ -e "$data" ]; then
 	rm -rf "$data.aside"
 	mv "$data" "$data.aside"

@@ -612,10 +612,13 @@ if [ -n "$guard" ]; then
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put_new "/etc/systemd/system/pg-link-$database.service" "$stale-link" 0644 postgres
 fi
-# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed".
+# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A machine's
+# boot isn't over while a unit of its target is being tried again, and a guard may say no for long:
+# hence no default dependencies, but each by name.
 {
 	printf '%s\n' '[Unit]' "Description=PostgreSQL under Patroni: $database" \
-		'After=network-online.target paas-zookeeper.service' Wants=network-online.target \
+		DefaultDependencies=no Requires=sysinit.target Conflicts=shutdown.target Before=shutdown.target \
+		'After=sysinit.target basic.target network-online.target paas-zookeeper.service' Wants=network-online.target \
 		StartLimitIntervalSec=0 '[Service]' User=postgres Group=postgres
 	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line"; fi
 	printf '%s\n' "ExecStart=/usr/bin/patroni $config" \

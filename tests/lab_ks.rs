@@ -74,7 +74,15 @@ fn the_majority_is_lost(rooms: &Rooms) {
     let why = "goes on without this one; paas-cluster-build ks recover-pg takes it back";
     assert!(build.contains(why), "{build}");
     let host = format!("{}.11", rooms.net(survivor));
-    let build = rooms.refused(&["build", "zookeeper", "--force", "--limit", &host, "--yes"]);
+    let build = rooms.refused(&[
+        "build",
+        "zookeeper",
+        "--force",
+        "--below-min-up",
+        "--limit",
+        &host,
+        "--yes",
+    ]);
     assert!(build.contains("first take them back"), "{build}");
     rooms.site.succeeds(&recover);
     rooms.await_all_follow("global");

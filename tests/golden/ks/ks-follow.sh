@@ -159,12 +159,13 @@ gets_on() {
 	if [ "${size:-0}" -gt "$most_size" ]; then most_size=$size; fi
 }
 
-# Neither shows how far these are: a rewind, and recovery after a crash, which lets nobody ask. They get
-# ten minutes.
+# Neither shows in that how far it is: a rewind, and recovery after a crash, of which only the name of
+# the segment changes. They get ten minutes.
 is_recovering() {
+	before=$segment
+	segment=$(pgrep -u postgres -a -f 'startup recovering' | cut -d ' ' -f 2- || :)
 	if [ $(($(now) - since)) -ge 600 ]; then return 1; fi
-	pgrep -u postgres -f pg_rewind >/dev/null ||
-		{ [ -z "$replayed" ] && pgrep -u postgres -f 'startup recovering' >/dev/null; }
+	[ "$segment" != "$before" ] || pgrep -u postgres -f pg_rewind >/dev/null
 }
 
 # wait_following SECONDS: gives up when it hasn't got on for so long.
@@ -173,6 +174,7 @@ wait_following() {
 	begin=$since
 	most_replayed=0
 	most_size=0
+	segment=
 	until follows; do
 		if gets_on || is_recovering; then
 			begin=$(now)
@@ -183,14 +185,20 @@ wait_following() {
 	done
 }
 
+# A server of this room leads it.
+# shellcheck disable=SC2086 # addresses, a word each
+room_is_led() {
+	for role in /primary /standby-leader; do
+		if says "$rest" "$role" || ask_all "$role" $peers | grep -q ' 200$'; then return 0; fi
+	done
+	return 1
+}
+
 # Nobody else in the room leads, so the copy comes from the other room: Patroni makes it only where
 # it believes the cluster to be new. Never in a cluster that goes across the rooms.
 forget_initialized() {
 	if [ "$room_has_own_cluster" != true ]; then return 0; fi
-	for role in /primary /standby-leader; do
-		# shellcheck disable=SC2086 # addresses, a word each
-		if ask_all "$role" $peers | grep -q ' 200$'; then return 0; fi
-	done
+	if room_is_led; then return 0; fi
 	python3 - "$config" "$database" <<-'END'
 		import json, logging, sys
 		from kazoo.client import KazooClient
@@ -208,8 +216,9 @@ forget_initialized() {
 
 copy_anew() {
 	systemctl stop "$unit"
-	# A copy that broke off is nothing to keep: this file comes last.
-	if [ -e "$home/data/global/pg_control" ]; then
+	# A copy that broke off is nothing to keep: this file comes last. Nor is a third one: the first may
+	# have what nobody else has, and the disk isn't endless.
+	if [ -e "$home/data/global/pg_control" ] && [ "$(find "$home" -maxdepth 1 -name 'data.aside-*' | wc -l)" -lt 2 ]; then
 		aside=$home/data.aside-$(date -u +%Y%m%dT%H%M%SZ)
 		mv "$home/data" "$aside"
 		log "kept aside: $aside"
@@ -243,6 +252,15 @@ systemctl start "$unit" || systemctl start --no-block "$unit"
 if ! wait_following 60; then
 	log 'it does not catch up by itself: it is copied anew'
 	copy_anew
+fi
+# It streams before its room's ZooKeeper knows that it leads the room; another one that started in
+# this moment would take itself for the leader, and the way to the other room is for one.
+if [ "$room_has_own_cluster" = true ]; then
+	begin=$(now)
+	until room_is_led; do
+		if [ $(($(now) - begin)) -ge 60 ]; then fail "it follows, but no server of its room leads the room after 60 s"; fi
+		sleep 0.5
+	done
 fi
 log "follows on timeline $timeline"
 for old in "$home"/wal.before-*; do

@@ -142,7 +142,7 @@ whole=$list
 if [ -e "$list.whole" ]; then whole=$list.whole; fi
 members=$(sed -n 's/^server\.[0-9]*=\[*\([^]]*\)\]*:2888:3888$/\1/p' "$whole")
 for address in $members; do
-	case " $remaining " in *" $address "*) continue ;; esac
+	case " $remaining $dark " in *" $address "*) continue ;; esac
 	case $(zookeeper_says "$address" srvr) in
 	*Mode:*) fail "the ZooKeeper of $address serves; nothing was changed: plan again" ;;
 	esac

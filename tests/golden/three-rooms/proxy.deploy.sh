@@ -482,6 +482,8 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 			printf '\tserver %s %s:%s check%s\n' "$name" "$address" "$3" "$backup"
 		done <"$state/webs"
 	}
+	# A server that doesn't take a connection is left for the next at once (redispatch), not tried again
+	# each second: after a reload all count as up until they were asked.
 	# sql NAME PORT CHECK FILE: the servers for which Patroni answers CHECK with 200.
 	sql() {
 		if ! [ -s "$4" ]; then return 0; fi
@@ -495,7 +497,8 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 		printf '%s\n' global '	log /dev/log local0' '	user haproxy' '	group haproxy' \
 			'	stats socket /run/haproxy/admin.sock mode 660 level admin' '	maxconn 8192' \
 			defaults '	mode tcp' '	log global' '	option dontlognull' \
-			'	timeout connect 3s' '	timeout client 30m' '	timeout server 30m' '	timeout check 2s'
+			'	timeout connect 3s' '	timeout client 30m' '	timeout server 30m' '	timeout check 2s' \
+			'	retries 2' '	option redispatch 1'
 		front api-front 7777 7777
 		front ws-front 8565 8565
 		front io-front "$io_port" "$io_port"

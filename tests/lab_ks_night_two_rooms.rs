@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::injected;
-use common::rooms::{Layout, Rooms, TWO_ROOMS, Writers, assert_none_lost};
+use common::rooms::{Layout, Rooms, TWO_ROOMS, Writers};
 use common::site::said;
 use serde_json::Value;
 
@@ -85,12 +85,7 @@ fn planned_switch_and_back(rooms: &Rooms) {
         rooms.await_all_follow("global");
         writers.print_gap("planned switch", moment);
     }
-    let acknowledged = writers.finish();
-    println!(
-        "planned switch and back: {} acknowledged writes, none lost",
-        acknowledged.len()
-    );
-    assert_none_lost(rooms, &acknowledged);
+    writers.finish_without_loss(rooms, "planned switch and back");
 }
 
 fn loss_of_the_standby_room(rooms: &Rooms, layout: &Layout, is_synchronous: bool) {
@@ -127,12 +122,7 @@ fn loss_of_the_standby_room(rooms: &Rooms, layout: &Layout, is_synchronous: bool
     rooms.power_on("global2a");
     readopt(rooms, layout, "global1a");
     rooms.site.succeeds(&["zone", "activate", "beta", "--yes"]);
-    let acknowledged = writers.finish();
-    println!(
-        "loss of the standby room: {} acknowledged writes, none lost",
-        acknowledged.len()
-    );
-    assert_none_lost(rooms, &acknowledged);
+    writers.finish_without_loss(rooms, "loss of the standby room");
 }
 
 /// Takes everything back under the room that serves.
@@ -311,12 +301,7 @@ fn cut_from_each_other(rooms: &Rooms, is_synchronous: bool) {
         "--yes",
     ]);
     rooms.await_all_follow("global");
-    let acknowledged = writers.finish();
-    println!(
-        "rooms cut from each other: {} acknowledged writes, none lost",
-        acknowledged.len()
-    );
-    assert_none_lost(rooms, &acknowledged);
+    writers.finish_without_loss(rooms, "rooms cut from each other");
 }
 
 /// The machine with the primary, an entry and a ZooKeeper: the room's others take over by themselves.
@@ -332,12 +317,7 @@ fn loss_of_a_machine(rooms: &Rooms) {
     writers.print_gap("loss of the primary's machine", moment);
     rooms.site.succeeds(&["lab", "boot", &lost]);
     rooms.await_all_follow("global");
-    let acknowledged = writers.finish();
-    println!(
-        "loss of one machine: {} acknowledged writes, none lost",
-        acknowledged.len()
-    );
-    assert_none_lost(rooms, &acknowledged);
+    writers.finish_without_loss(rooms, "loss of one machine");
 }
 
 /// The serving room is given up although it lives: fenced, left, and taken back.
@@ -467,12 +447,7 @@ fn first_room_back_alone(rooms: &Rooms, layout: &Layout) {
     rooms.power_on("global2a");
     readopt(rooms, layout, "global1a");
     writers.await_after(rooms, Instant::now(), 1);
-    let acknowledged = writers.finish();
-    println!(
-        "first room back alone: {} acknowledged writes, none lost",
-        acknowledged.len()
-    );
-    assert_none_lost(rooms, &acknowledged);
+    writers.finish_without_loss(rooms, "first room back alone");
 }
 
 /// The former system's directives: answered at once with an id, under which the run is kept.

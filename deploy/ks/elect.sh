@@ -4,13 +4,6 @@ use {{ database }}
 strict={{ strict }}
 peers={{ peers }}
 
-# shellcheck disable=SC2086 # addresses, a word each
-has_primary() {
-	primary=$(primary_among $peers)
-	if [ -z "$primary" ]; then return 1; fi
-	log "$primary is the primary"
-}
-
 begin=$(now)
 systemctl enable --quiet "$unit"
 # A Patroni that promotes before it has read that nobody needs to confirm has commits wait for anybody

@@ -5,13 +5,6 @@ peers={{ peers }}
 others={{ others }}
 slot={{ slot }}
 
-# shellcheck disable=SC2086 # addresses, a word each
-has_primary() {
-	primary=$(primary_among $peers)
-	if [ -z "$primary" ]; then return 1; fi
-	log "$primary is the primary"
-}
-
 # A server of the other room takes writes.
 # shellcheck disable=SC2086 # addresses, a word each
 leads_elsewhere() {

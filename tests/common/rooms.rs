@@ -345,6 +345,16 @@ impl Writers {
         println!("{event}: {gap:.1} s at most without an acknowledged write through an entry");
     }
 
+    /// Ends them; nothing that was acknowledged may be missing.
+    pub fn finish_without_loss(self, rooms: &Rooms, event: &str) {
+        let acknowledged = self.finish();
+        assert_none_lost(rooms, &acknowledged);
+        println!(
+            "{event}: {} acknowledged writes, none lost",
+            acknowledged.len()
+        );
+    }
+
     pub fn finish(self) -> BTreeSet<u64> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
@@ -372,7 +382,7 @@ fn write(entry: SocketAddr, id: u64) -> bool {
 }
 
 /// Nothing that was acknowledged is missing.
-pub fn assert_none_lost(rooms: &Rooms, acknowledged: &BTreeSet<u64>) {
+fn assert_none_lost(rooms: &Rooms, acknowledged: &BTreeSet<u64>) {
     let stored = rooms.stored();
     let lost: Vec<_> = acknowledged.difference(&stored).collect();
     assert!(
@@ -455,8 +465,6 @@ pub fn lose_the_primarys_room(rooms: &Rooms, losses: usize) {
     rooms.ks(&["failback", "--to", &serving, "--yes"]);
     rooms.await_all_follow("global");
     writers.print_gap("planned switch and back", moment);
-    let acknowledged = writers.finish();
-    println!("{} acknowledged writes, none lost", acknowledged.len());
-    assert_none_lost(rooms, &acknowledged);
+    writers.finish_without_loss(rooms, "losses of the primary's room, and a switch");
     rooms.ks(&["doctor"]);
 }

@@ -70,6 +70,14 @@ primary_among() {
 	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
+# One of $peers takes writes; says which.
+# shellcheck disable=SC2086,SC2154 # addresses, a word each, which the script has
+has_primary() {
+	primary=$(primary_among $peers)
+	if [ -z "$primary" ]; then return 1; fi
+	log "$primary is the primary"
+}
+
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
 # is none.
 zookeeper_says() {
@@ -130,13 +138,6 @@ planned=true
 peers='10.8.4.11 10.8.4.12'
 others='10.8.5.11 10.8.5.12'
 slot=global1a
-
-# shellcheck disable=SC2086 # addresses, a word each
-has_primary() {
-	primary=$(primary_among $peers)
-	if [ -z "$primary" ]; then return 1; fi
-	log "$primary is the primary"
-}
 
 # A server of the other room takes writes.
 # shellcheck disable=SC2086 # addresses, a word each

@@ -407,11 +407,13 @@ import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
@@ -445,6 +447,28 @@ def get(host, path):
 def says(host, path):
     answer = get(host, path)
     return isinstance(answer, tuple) and answer[0] == 200
+
+
+def leads_the_room(host):
+    """Whether one of this room'\''s servers leads it; one that is dark is asked only once."""
+    answer = get(host, "/primary")
+    if not isinstance(answer, tuple):
+        return False
+    return answer[0] == 200 or says(host, "/standby-leader")
+
+
+def serves(member):
+    """Whether a ZooKeeper is one of a majority: the client'\''s library would wait long for one."""
+    host, port = member.rsplit(":", 1)
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1) as link:
+            link.sendall(b"srvr")
+            said = b""
+            while chunk := link.recv(4096):
+                said += chunk
+            return b"Mode:" in said
+    except OSError:
+        return False
 
 
 def go(why):
@@ -482,8 +506,12 @@ def keep_log(control):
     print(f"room-guard: what this room wrote last is kept in {target}")
 
 
-if any(says(host, path) for host in facts["peers"] for path in ("/primary", "/standby-leader")):
+# A held start is tried again, and a machine'\''s boot isn'\''t over while one is under way: so no long waits.
+at_once = ThreadPoolExecutor(max_workers=16)
+if any(at_once.map(leads_the_room, facts["peers"])):
     go("a server of this room leads already")
+if not any(at_once.map(serves, facts["zookeeper"])):
+    stay("this room'\''s ZooKeeper doesn'\''t answer (it has no majority)")
 
 client = KazooClient(hosts=",".join(facts["zookeeper"]), timeout=10)
 try:

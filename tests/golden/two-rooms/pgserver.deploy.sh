@@ -558,6 +558,12 @@ if other_leads:
         client.create(path, text, makepath=True)
     else:
         client.set(path, text)
+    # Which of its servers may take over from the last primary matters no more: any of them may lead
+    # the room, and the one that starts first has to.
+    try:
+        client.delete(f"/service/{facts['\''scope'\'']}/sync")
+    except NoNodeError:
+        pass
     go("the other room leads: this one follows it from now on")
 
 if configs:

@@ -275,12 +275,13 @@ for old in "$home"/wal.before-*; do
 	if [ -d "$old" ] && ! [ -e "$old/given-up" ]; then
 		count_given_up "$old" >"$old/given-up.new"
 		mv "$old/given-up.new" "$old/given-up"
-		log "given up: $(cat "$old/given-up") transactions, kept in $old"
+		if [ -s "$old/given-up" ]; then log "given up: $(cat "$old/given-up") transactions, kept in $old"; fi
 	fi
 done
 for old in "$home"/data.aside-*; do
 	if [ -e "$old" ]; then
-		log "given up: $(count_given_up "$old/pg_wal") transactions"
+		count=$(count_given_up "$old/pg_wal")
+		if [ -n "$count" ]; then log "given up: $count transactions"; fi
 		rm -rf "$old"
 		log "removed ${old##*/}: the copy is proved"
 	fi

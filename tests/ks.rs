@@ -401,3 +401,15 @@ fn a_standby_that_is_cut_off_keeps_its_data() {
     });
     assert_eq!(steps(&plan), ["ks-wait-for-recovery 10.8.4.11"]);
 }
+
+#[test]
+fn what_was_given_up_is_counted_also_where_all_follow_by_themselves() {
+    let cluster = two_rooms();
+    let kept = look("global", &STANDBY) + "uncounted global wal.before-20261121T100000Z\n";
+    let day = replaced(good_day(), "10.8.4.12", kept);
+    let counted = plan(&cluster, &facts(&cluster, &day), |site| {
+        recover(site, Db::Global, "global1a-pgserver0", None)
+    });
+    assert!(counted.is_go(), "{:#?}", counted.gates);
+    assert_eq!(steps(&counted), ["ks-follow-global 10.8.4.12"]);
+}

@@ -27,7 +27,12 @@ look_at_database() {
 		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
 	done
 	for kept in "$home"/wal.before-*; do
-		if [ -s "$kept/given-up" ]; then printf 'given-up %s %s %s\n' "$name" "$(cat "$kept/given-up")" "${kept##*/}"; fi
+		case $kept in *.half) continue ;; esac
+		if [ -s "$kept/given-up" ]; then
+			printf 'given-up %s %s %s\n' "$name" "$(cat "$kept/given-up")" "${kept##*/}"
+		elif [ -d "$kept" ] && ! [ -e "$kept/given-up" ]; then
+			printf 'uncounted %s %s\n' "$name" "${kept##*/}"
+		fi
 	done
 }
 

@@ -94,6 +94,8 @@ pub struct ServerView {
     /// How many transactions of its own a room gave up when it followed again, and where the log with
     /// them is kept.
     pub given_up: Vec<GivenUp>,
+    /// Whether such a log is kept in which nobody counted yet: it followed by itself.
+    pub is_uncounted: bool,
 }
 
 /// What `pg_controldata` says of a data directory; it counts only while no server runs on it.
@@ -198,7 +200,7 @@ impl HostView {
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
                 "unit" | "node" | "config" | "cluster" | "sync" | "received" | "replayed"
-                | "why" | "control" | "closed" | "aside" | "given-up" => {
+                | "why" | "control" | "closed" | "aside" | "given-up" | "uncounted" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -263,6 +265,7 @@ impl ServerView {
             }
             "why" if !rest.is_empty() => self.held = Some(rest.to_owned()),
             "aside" => self.aside.push(rest.to_owned()),
+            "uncounted" => self.is_uncounted = true,
             "given-up" => {
                 let (count, kept) = rest.split_once(' ').unwrap_or((rest, ""));
                 if let Some(transactions) = count.parse().ok().filter(|count| *count > 0) {

@@ -155,8 +155,22 @@ pub(super) fn adopt(
             ),
         ),
     });
+    // One that followed by itself keeps the log of what it gave up; that is counted now.
+    let is_uncounted = |server: &&Server<'_>| {
+        server.role() != Some(Role::Primary)
+            && database.follows(server)
+            && server.view.is_some_and(|view| view.is_uncounted)
+    };
+    let mut followed = back.clone();
+    followed.extend(database.servers.iter().filter(is_uncounted));
     let stages = &mut plan.operation.stages;
-    stages.extend(stages::follow(site, database, &back, primary.host, false));
+    stages.extend(stages::follow(
+        site,
+        database,
+        &followed,
+        primary.host,
+        false,
+    ));
     if let Some(other) = across {
         let will_follow = |server: &Server<'_>| server.view.is_some();
         let waits = primary.view.map_or("", |view| view.waits_for.as_str());

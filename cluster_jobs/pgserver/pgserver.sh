@@ -75,9 +75,9 @@ if [ -n "$guard" ]; then
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put_new "/etc/systemd/system/pg-link-$database.service" "$stale-link" 0644 postgres
 fi
-# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A machine's
-# boot isn't over while a unit of its target is being tried again, and a guard may say no for long:
-# hence no default dependencies, but each by name.
+# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
+# guard may say no for long, and the boot's target mustn't wait for that: hence no default dependencies,
+# but each by name.
 {
 	printf '%s\n' '[Unit]' "Description=PostgreSQL under Patroni: $database" \
 		DefaultDependencies=no Requires=sysinit.target Conflicts=shutdown.target Before=shutdown.target \

@@ -59,11 +59,11 @@ wait_following() {
 	done
 }
 
-# A server of this room leads it.
+# A server of this room, which are the peers, leads it.
 # shellcheck disable=SC2086 # addresses, a word each
 room_is_led() {
 	for role in /primary /standby-leader; do
-		if says "$rest" "$role" || ask_all "$role" $peers | grep -q ' 200$'; then return 0; fi
+		if ask_all "$role" $peers | grep -q ' 200$'; then return 0; fi
 	done
 	return 1
 }
@@ -116,7 +116,7 @@ count_given_up() {
 	parted=$(awk -v own="$((0x$own))" '$1 == own { print $2 }' \
 		"$(printf '%s/data/pg_wal/%08X.history' "$home" "$timeline")" 2>/dev/null || :)
 	if [ -z "$parted" ]; then return 0; fi
-	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	bin=$(pg_bin)
 	# It ends where the log breaks off, with an error.
 	"$bin/pg_waldump" -p "$1" -t "$((0x$own))" -s "$parted" -r Transaction 2>/dev/null | grep -c 'desc: COMMIT' || :
 }

@@ -17,7 +17,7 @@ if ! says "$rest" /health; then fail "this server doesn't run; choose another"; 
 # The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
 # that here, nothing can be missing.
 is_complete() {
-	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	bin=$(pg_bin)
 	for segment in $(find "$home/data/pg_wal" -maxdepth 1 -type f -name '????????????????????????' | sort -r); do
 		last=$("$bin/pg_waldump" "$segment" 2>/dev/null | tail -n 1)
 		case $last in
@@ -37,8 +37,6 @@ if [ "$planned" = true ]; then
 		fi
 		sleep 0.5
 	done
-fi
-if [ "$planned" = true ]; then
 	if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
 else
 	# It was dark when the plan was made. If anything of it answers now, it's back, and may start to

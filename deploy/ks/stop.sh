@@ -16,6 +16,6 @@ systemctl disable --quiet --now "$unit"
 if pgrep -u postgres -f -- "-D $home/data" >/dev/null; then
 	fail "a server process of $database is still there"
 fi
-state=$("$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" |
+state=$("$(pg_bin)/pg_controldata" "$home/data" |
 	sed -n 's/^Database cluster state: *//p')
 log "stopped; its data is: $state"

@@ -2,9 +2,8 @@
 
 use super::Site;
 use super::database::{Database, Db, Server};
-use super::facts::Role;
+use super::facts::{Role, ServerView};
 use super::gate::Gate;
-use super::recover::better;
 use super::switch::Switch;
 
 /// How far a standby may be behind for a planned switch, in bytes: what is written meanwhile is
@@ -136,6 +135,31 @@ pub(super) fn heir<'b, 'a>(
             None
         }
     }
+}
+
+/// Says which of some other servers has more than this one, as far as that can be compared: a later
+/// timeline, or on the same one a later position where both run.
+pub(super) fn better(
+    database: &Database<'_>,
+    server: &Server<'_>,
+    counts: impl Fn(&Server<'_>) -> bool,
+) -> Option<String> {
+    let view = server.view?;
+    let timeline = |view: &ServerView| view.timeline.max(view.checkpoint_timeline).unwrap_or(0);
+    let own = timeline(view);
+    database.servers.iter().find_map(|other| {
+        let theirs = other.view.filter(|_| counts(other))?;
+        if timeline(theirs) > own {
+            return Some(format!(
+                "{} is on timeline {}, later ({own})",
+                other.name,
+                timeline(theirs)
+            ));
+        }
+        let more = theirs.location?.checked_sub(view.location?)?;
+        let both_run = other.runs() && server.runs() && timeline(theirs) == own;
+        (both_run && more > 0).then(|| format!("{} has {more} bytes more", other.name))
+    })
 }
 
 /// Where the old room's servers can be asked and none is the primary: nothing of what they have is

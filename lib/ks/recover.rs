@@ -1,9 +1,9 @@
 //! `recover-pg`: makes a database writable without the servers that are gone, and takes them back
 //! when they return.
 
-use super::checks::{can_be_stopped, caught_up, heir, is_stuck, one_primary};
+use super::checks::{better, can_be_stopped, caught_up, heir, is_stuck, one_primary};
 use super::database::{Database, Db, Server};
-use super::facts::{Role, ServerView};
+use super::facts::Role;
 use super::gate::Gate;
 use super::majority::{self, Ensemble};
 use super::stages::{self, about, stage};
@@ -199,8 +199,8 @@ fn alone_now(primary: &Server<'_>) -> String {
 /// on alone.
 fn insist(database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
     let is_strict = primary.view.and_then(|view| view.is_strict);
-    let others = |server: &&Server<'_>| server.room != primary.room && server.view.is_some();
-    let strict = database.servers.iter().any(|server| others(&server));
+    let mut servers = database.servers.iter();
+    let strict = servers.any(|other| other.room != primary.room && other.view.is_some());
     // Left half-way: nobody needs to confirm, but commits wait for anybody.
     let hangs = !strict && primary.view.is_some_and(|view| view.waits_for == "*");
     if hangs || is_strict.is_some_and(|is| is != strict) {
@@ -371,29 +371,4 @@ fn take_over(
         plan.point_of_no_return = Some(promotion.name.clone());
         plan.operation.stages.push(promotion);
     }
-}
-
-/// Says which of some other servers has more than this one, as far as that can be compared: a later
-/// timeline, or on the same one a later position where both run.
-pub(super) fn better(
-    database: &Database<'_>,
-    server: &Server<'_>,
-    counts: impl Fn(&Server<'_>) -> bool,
-) -> Option<String> {
-    let view = server.view?;
-    let timeline = |view: &ServerView| view.timeline.max(view.checkpoint_timeline).unwrap_or(0);
-    let own = timeline(view);
-    database.servers.iter().find_map(|other| {
-        let theirs = other.view.filter(|_| counts(other))?;
-        if timeline(theirs) > own {
-            return Some(format!(
-                "{} is on timeline {}, later ({own})",
-                other.name,
-                timeline(theirs)
-            ));
-        }
-        let more = theirs.location?.checked_sub(view.location?)?;
-        let both_run = other.runs() && server.runs() && timeline(theirs) == own;
-        (both_run && more > 0).then(|| format!("{} has {more} bytes more", other.name))
-    })
 }

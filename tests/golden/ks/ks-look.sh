@@ -127,6 +127,11 @@ sql() {
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
+# Where PostgreSQL's own programs are.
+pg_bin() {
+	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+}
+
 # The name of the server of the database in use.
 own_name() {
 	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
@@ -153,7 +158,7 @@ look_at_database() {
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'replayed %s %s\n' "$name" "$(printf 'select extract(epoch from pg_last_xact_replay_timestamp())::bigint' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
-	control=$("$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)/pg_controldata" "$home/data" 2>/dev/null || :)
+	control=$("$(pg_bin)/pg_controldata" "$home/data" 2>/dev/null || :)
 	printf 'control %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")"
 	printf 'closed %s %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Latest checkpoint location: *//p')" \
 		"$(printf '%s\n' "$control" | sed -n 's/^Database cluster state: *//p')"

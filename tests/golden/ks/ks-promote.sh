@@ -127,6 +127,11 @@ sql() {
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
+# Where PostgreSQL's own programs are.
+pg_bin() {
+	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+}
+
 # The name of the server of the database in use.
 own_name() {
 	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
@@ -151,7 +156,7 @@ if ! says "$rest" /health; then fail "this server doesn't run; choose another"; 
 # The other room stopped in order, so the last that it wrote is the checkpoint of its shutdown; with
 # that here, nothing can be missing.
 is_complete() {
-	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	bin=$(pg_bin)
 	for segment in $(find "$home/data/pg_wal" -maxdepth 1 -type f -name '????????????????????????' | sort -r); do
 		last=$("$bin/pg_waldump" "$segment" 2>/dev/null | tail -n 1)
 		case $last in
@@ -171,8 +176,6 @@ if [ "$planned" = true ]; then
 		fi
 		sleep 0.5
 	done
-fi
-if [ "$planned" = true ]; then
 	if leads_elsewhere; then fail 'the other room has a primary; plan again'; fi
 else
 	# It was dark when the plan was made. If anything of it answers now, it's back, and may start to

@@ -127,6 +127,11 @@ sql() {
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
+# Where PostgreSQL's own programs are.
+pg_bin() {
+	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+}
+
 # The name of the server of the database in use.
 own_name() {
 	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"

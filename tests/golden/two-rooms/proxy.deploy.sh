@@ -483,8 +483,6 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 			printf '\tserver %s %s:%s check%s\n' "$name" "$address" "$3" "$backup"
 		done <"$state/webs"
 	}
-	# A server that doesn't take a connection is left for the next at once (redispatch), not tried again
-	# each second: after a reload all count as up until they were asked.
 	# sql NAME PORT CHECK FILE: the servers for which Patroni answers CHECK with 200.
 	sql() {
 		if ! [ -s "$4" ]; then return 0; fi
@@ -494,6 +492,8 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 			printf '\tserver %s %s:%s check port %s\n' "$name" "$address" "$port" "$rest"
 		done <"$4"
 	}
+	# A server that doesn't take a connection is left for the next at once (redispatch), not tried again
+	# each second: after a reload all count as up until they were asked.
 	{
 		printf '%s\n' global '	log /dev/log local0' '	user haproxy' '	group haproxy' \
 			'	stats socket /run/haproxy/admin.sock mode 660 level admin' '	maxconn 8192' \

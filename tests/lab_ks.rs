@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::rooms::{Rooms, THREE_ROOMS, Writers, lose_the_primarys_room};
@@ -13,8 +14,25 @@ fn three_rooms_lose_the_primarys_room_and_no_write() {
     let Some(rooms) = THREE_ROOMS.build() else {
         return;
     };
+    names_lead_to_every_entry(&rooms);
     lose_the_primarys_room(&rooms, 1);
     the_majority_is_lost(&rooms);
+}
+
+/// Each room's name server answers with all rooms' entries.
+fn names_lead_to_every_entry(rooms: &Rooms) {
+    let mut entries: Vec<String> = (rooms.rooms.iter())
+        .map(|(room, _)| rooms.entry(room).ip().to_string())
+        .collect();
+    entries.sort();
+    for (room, net) in &rooms.rooms {
+        let words = ["+short", "+time=2", &format!("@{net}.12"), "api.paas.local"];
+        let output = Command::new("dig").args(words).output().unwrap();
+        let answer = String::from_utf8(output.stdout).unwrap();
+        let mut addresses: Vec<&str> = answer.lines().collect();
+        addresses.sort_unstable();
+        assert_eq!(addresses, entries, "the name server of {room}");
+    }
 }
 
 /// With two of three rooms dark nobody can be elected. A person has the third go on without them, and

@@ -13,6 +13,9 @@ if ! getent passwd cassandra >/dev/null; then
 	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
 fi
 if [ -n "$package" ]; then
+	# Apache's package starts a service of its own while it's installed. A node that ran once as the
+	# packaged file has it keeps that cluster's name in its data, and refuses ours.
+	systemctl mask --quiet --now cassandra.service
 	install_packages "$package"
 	config=/etc/cassandra
 	start='/usr/sbin/cassandra -f'

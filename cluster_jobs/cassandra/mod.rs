@@ -32,7 +32,8 @@ pub fn job() -> Box<dyn Job> {
             .log("/var/log/cassandra/system.log")
             .start_timeout(300)
             .way_back(
-                "rm -f /etc/systemd/system/paas-cassandra.service\nsystemctl daemon-reload\n",
+                "rm -f /etc/systemd/system/paas-cassandra.service\n\
+                 systemctl unmask --quiet cassandra.service\nsystemctl daemon-reload\n",
             ),
     )
 }

@@ -37,7 +37,11 @@ pub fn job() -> Box<dyn Job> {
             .provides("dns", 53)
             .unit("named")
             .check(Check::Tcp(53))
-            .way_back("rm -f /etc/bind/db.paas-global-ks\n: >/etc/bind/named.conf.local\n"),
+            .way_back(
+                "if [ -e /etc/bind/named.conf.local ]; then\n\
+                 \tsed -i '/paas-global-ks/d' /etc/bind/named.conf.local\nfi\n\
+                 rm -f /etc/bind/paas-global-ks.conf /etc/bind/db.paas-global-ks\n",
+            ),
     )
 }
 

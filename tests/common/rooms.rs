@@ -101,16 +101,17 @@ impl Layout {
             each(&[11])
         };
         let data = each(&[11]);
+        let services = each(&[12]);
         format!(
             "name: {}\nsite_packages: packages\nglobal_ks:\n  scheme: {}\n{options}  rooms:\n{rooms}\
-             components: [firstbox, zookeeper, memcached, pgserver, {components}proxy, pgpool, \
-             webservice]\nserver:\n  firstbox: {{ip: {}.12}}\n  zookeeper: {{ip: [{zookeepers}]}}\n  \
-             memcached: {{ip: [{data}]}}\n  pgserver: {{ip: [{servers}]}}\n{recovery}  proxy: {{ip: \
-             [{servers}]}}\n  pgpool: {{ip: [{servers}]}}\n  webservice: {{ip: [{}]}}\n",
+             components: [firstbox, dnsmaster, zookeeper, memcached, pgserver, {components}proxy, \
+             pgpool, webservice]\nserver:\n  firstbox: {{ip: {}.12}}\n  dnsmaster: {{ip: \
+             [{services}]}}\n  zookeeper: {{ip: [{zookeepers}]}}\n  memcached: {{ip: [{data}]}}\n  \
+             pgserver: {{ip: [{servers}]}}\n{recovery}  proxy: {{ip: [{servers}]}}\n  pgpool: {{ip: \
+             [{servers}]}}\n  webservice: {{ip: [{services}]}}\n",
             self.name,
             self.scheme,
             self.net(0),
-            each(&[12]),
         )
     }
 

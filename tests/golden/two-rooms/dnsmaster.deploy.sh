@@ -424,9 +424,19 @@ fi
 sed "s/ SERIAL / $serial /" "$zone.new" >"$zone.numbered"
 rm -f "$zone.new"
 put_in_place "$zone" "$zone.numbered"
+ours=/etc/bind/paas-global-ks.conf
+if ! [ -e "$ours" ]; then install -m 0644 /dev/null "$ours"; fi
+printf 'zone "%s" { type master; file "%s"; };\n' "$domain" "$zone" >"$ours.new"
+put_in_place "$ours" "$ours.new"
+# The site's own zones stay beside ours.
 local=/etc/bind/named.conf.local
-printf 'zone "%s" { type master; file "%s"; };\n' "$domain" "$zone" >"$local.new"
-put_in_place "$local" "$local.new"
+if ! grep -qxF "include \"$ours\";" "$local"; then
+	{
+		cat "$local"
+		printf '\ninclude "%s";\n' "$ours"
+	} >"$local.new"
+	put_in_place "$local" "$local.new"
+fi
 named-checkconf -z >/dev/null || fail "bind9 refuses the zone of $domain"
 systemctl enable --quiet named
 systemctl reload-or-restart named

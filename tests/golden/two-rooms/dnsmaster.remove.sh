@@ -294,8 +294,10 @@ stop_service() {
 
 disable_unit named
 
-rm -f /etc/bind/db.paas-global-ks
-: >/etc/bind/named.conf.local
+if [ -e /etc/bind/named.conf.local ]; then
+	sed -i '/paas-global-ks/d' /etc/bind/named.conf.local
+fi
+rm -f /etc/bind/paas-global-ks.conf /etc/bind/db.paas-global-ks
 
 # Last: from here on the host remembers nothing of it.
 rm -f "$PAAS_ROOT/receipts/$PAAS_STEP.json"

@@ -1,0 +1,472 @@
+#!/bin/sh
+# What every script begins with. Runs as root under the on-host supervisor; standard input is
+# closed, and both outputs go to the step's log.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+PAAS_USER=paas
+PAAS_HOME=/home/paas
+OWN_ADDRESS=10.8.3.12
+RELEASE=$PAAS_HOME/paas-release.git
+PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
+as_user() {
+	pipe_as_user "$@" </dev/null
+}
+
+# paas COMPONENT ACTION: the release's own command.
+paas() {
+	as_user "$RELEASE/bin/paas" "$@"
+}
+
+# put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
+# content leaves FILE untouched.
+put_in_place() {
+	if cmp -s "$1" "$2"; then
+		rm -f "$2"
+		return 0
+	fi
+	chmod --reference="$1" "$2"
+	chown --reference="$1" "$2"
+	mv "$2" "$1"
+	log "changed ${1#"$PAAS_HOME"/}"
+}
+
+# put_new FILE STALE [MODE [GROUP]]: FILE.new becomes FILE, and STALE is noted if that is news; a file
+# that isn't there yet gets MODE and GROUP. What is noted in /run is not forgotten if this run is
+# killed before the restart; a boot, which forgets it, restarts everything anyway.
+put_new() {
+	if ! [ -e "$1" ]; then install -m "${3:-0644}" -g "${4:-root}" /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$2"; fi
+	put_in_place "$1" "$1.new"
+}
+
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
+# edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
+# KEY is a path such as database.host. Comments, order and everything else stay as they are.
+# STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
+edit_setting() (
+	need_file "$1"
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
+	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
+	new=$1.new
+	rm -f "$new"
+	status=0
+	# The value goes in by a pipe: arguments and environments can be read in /proc.
+	printf '%s\n' "$3" | SETTING_KEY=$2 SETTING_STYLE=$4 awk '
+		function scalar(value) {
+			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
+				return value
+			gsub(quote, quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
+			count = split(ENVIRON["SETTING_KEY"], want, ".")
+			depth = 0
+			done = 0
+			sure = 0
+		}
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
+		{
+			match($0, /^ */)
+			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
+			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
+			rest = substr($0, indent + 1)
+			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
+			key = substr(rest, 1, RLENGTH)
+			sub(/: ?$/, "", key)
+			name[depth] = key
+			found = depth == count
+			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
+			if (!found) { print; next }
+			old = substr(rest, length(key) + 2)
+			sub(/^ */, "", old)
+			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
+			if (comment == " ") comment = ""
+			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(setting), comment
+			done = 1
+		}
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# set_setting FILE KEY VALUE: an address, number or URL.
+set_setting() {
+	edit_setting "$1" "$2" "$3" plain
+}
+
+# set_text FILE KEY VALUE: a text, also one that looks like a number.
+set_text() {
+	edit_setting "$1" "$2" "$3" text
+}
+
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
+set_assignment() (
+	need_file "$1"
+	refuse_control "$@"
+	umask 077
+	new=$1.new
+	rm -f "$new"
+	status=0
+	printf '%s\n' "$3" | SETTING_KEY=$2 awk '
+		function word(value) {
+			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
+			gsub(quote, quote "\\" quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
+			print start word(setting) rest
+			next
+		}
+		{ print }
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# protect FILE: a file that holds a password is the login user's alone.
+protect() {
+	need_file "$1"
+	chmod 0600 "$1"
+	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
+}
+
+# A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
+# A service may listen on the host's own address, on the loopback address, or on all.
+tcp_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		if timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$1" 2>/dev/null; then
+			return 0
+		fi
+	done
+	log "nothing answers on port $1"
+	return 1
+}
+
+# http_answers PORT PATH: GET gets a 2xx status.
+http_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		said=$(timeout 10 bash -c '
+			exec 3<>"/dev/tcp/$1/$2" || exit
+			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
+			cat <&3
+		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		if [ -n "$said" ]; then break; fi
+	done
+	case $said in
+	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'') log "nothing answers http on port $1" ;;
+	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
+	esac
+	return 1
+}
+
+# service_healthy COMPONENT: the release says so.
+service_healthy() {
+	if said=$(paas "$1" status 2>&1); then return 0; fi
+	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
+	return 1
+}
+
+unit_active() {
+	if systemctl is-active --quiet "$1"; then return 0; fi
+	log "the unit $1 is $(systemctl is-active "$1" || :)"
+	return 1
+}
+
+command_succeeds() {
+	if timeout 30 sh -c "$1" >/dev/null 2>&1; then return 0; fi
+	log "the check failed: $1"
+	return 1
+}
+
+# Looks once whether everything answers; prints the first thing that doesn't.
+check_health() {
+	:
+	unit_active paas-cassandra || return 1
+	tcp_answers 9042 || return 1
+}
+
+# What the service itself says of its trouble.
+show_logs() {
+	:
+	show_log /var/log/cassandra/system.log
+	journalctl -q --no-pager -n 30 -u paas-cassandra 2>/dev/null || :
+}
+
+show_log() {
+	file=$1
+	case $file in
+	/*) ;;
+	*) file=$PAAS_HOME/$file ;;
+	esac
+	if [ -s "$file" ]; then
+		log "--- the end of $file"
+		tail -n 30 "$file"
+	fi
+}
+
+# Waits until check_health is content. There is no event to wait for when a port opens, so it
+# looks again, less and less often.
+wait_healthy() {
+	limit=300
+	begin=$(date +%s)
+	pause=0.2
+	until said=$(check_health); do
+		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+			show_logs
+			fail "not healthy after $limit s: $said"
+		fi
+		sleep "$pause"
+		pause=1
+	done
+	log healthy
+}
+
+# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
+
+# apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
+# upgrade, for example), but not for the lock of the package lists.
+apt() {
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
+}
+
+update_lists() {
+	tries=0
+	until said=$(apt update 2>&1); do
+		case $said in
+		*'Could not get lock'*) ;;
+		*)
+			printf '%s\n' "$said" | tail -n 5
+			fail 'the package lists could not be updated; is the package mirror reachable?'
+			;;
+		esac
+		tries=$((tries + 1))
+		if [ "$tries" -ge 300 ]; then fail 'another program holds the package lists for ten minutes'; fi
+		if [ "$tries" -eq 1 ]; then log 'waiting for the lock of the package lists'; fi
+		sleep 2
+	done
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Names the wanted packages that are not installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# The lists are good when they're there and were fetched within a day; their own times are the
+# mirror's, the folder's is ours.
+lists_are_fresh() {
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] &&
+		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
+}
+
+install_packages() {
+	if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
+		log 'finishing an interrupted installation'
+		apt -f install
+		dpkg --configure -a
+	fi
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then
+		log 'packages: all there'
+		return 0
+	fi
+	# shellcheck disable=SC2086 # one word for each package; Debian's names hold nothing else
+	set -- $missing
+	log "packages: installing $*"
+	if ! lists_are_fresh; then update_lists; fi
+	# Lists that are newer on the mirror make a package's file vanish: then once more with new ones.
+	if ! apt --no-install-recommends install "$@"; then
+		log 'trying again with new package lists'
+		update_lists
+		apt --no-install-recommends install "$@" || fail "could not install: $*"
+	fi
+}
+
+# Cassandra across data centres, each room one of them. Debian has no package of it: the site says
+# where it comes from.
+package=''
+url=http://packages.example/apache-cassandra-5.0.2-bin.tar.gz
+sha256=4a2cbcde7b1d2fb3ef3bcb2c9f6a0ba1c0a3c4f7e98f3f0f2b7d5c6a8e9f0b1c
+cluster=cassandra-global-ks
+room=global3a
+seeds=10.8.1.12,10.8.2.12,10.8.3.12
+home=/opt/cassandra
+
+install_packages openjdk-17-jre-headless python3-yaml
+if ! getent passwd cassandra >/dev/null; then
+	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
+fi
+if [ -n "$package" ]; then
+	# Apache's package starts a service of its own while it's installed. A node that ran once as the
+	# packaged file has it keeps that cluster's name in its data, and refuses ours.
+	systemctl mask --quiet --now cassandra.service
+	install_packages "$package"
+	config=/etc/cassandra
+	start='/usr/sbin/cassandra -f'
+else
+	config=$home/conf
+	start="$home/bin/cassandra -f"
+	if [ "$(cat "$home/.sha256" 2>/dev/null)" != "$sha256" ]; then
+		install_packages curl ca-certificates
+		curl -fsSL --retry 3 --connect-timeout 20 -o "$home.tar.gz" "$url" || fail "could not fetch $url"
+		printf '%s  %s\n' "$sha256" "$home.tar.gz" | sha256sum -c --status ||
+			fail "$url has another SHA-256 than cassandra_sha256"
+		rm -rf "$home.new"
+		mkdir -p "$home.new"
+		tar -xzf "$home.tar.gz" --strip-components=1 --no-same-owner -C "$home.new"
+		printf '%s\n' "$sha256" >"$home.new/.sha256"
+		rm -rf "$home" "$home.tar.gz"
+		mv "$home.new" "$home"
+	fi
+fi
+need_file "$config/cassandra.yaml"
+install -d -o cassandra -g cassandra /var/lib/cassandra /var/log/cassandra
+stale=/run/paas-cassandra.stale
+# Ours win over the packaged file's keys of the same name.
+python3 - "$config/cassandra.yaml" "$cluster" "$OWN_ADDRESS" "$seeds" <<-'END' >"$config/cassandra.yaml.new"
+	import sys, yaml
+	path, cluster, address, seeds = sys.argv[1:]
+	with open(path) as file:
+	    settings = yaml.safe_load(file)
+	settings.update(
+	    cluster_name=cluster,
+	    listen_address=address,
+	    rpc_address=address,
+	    endpoint_snitch="GossipingPropertyFileSnitch",
+	    data_file_directories=["/var/lib/cassandra/data"],
+	    commitlog_directory="/var/lib/cassandra/commitlog",
+	    saved_caches_directory="/var/lib/cassandra/saved_caches",
+	    hints_directory="/var/lib/cassandra/hints",
+	    seed_provider=[
+	        {
+	            "class_name": "org.apache.cassandra.locator.SimpleSeedProvider",
+	            "parameters": [{"seeds": seeds}],
+	        }
+	    ],
+	)
+	yaml.safe_dump(settings, sys.stdout, sort_keys=True)
+END
+put_new "$config/cassandra.yaml" "$stale"
+printf 'dc=%s\nrack=rack1\n' "$room" >"$config/cassandra-rackdc.properties.new"
+put_new "$config/cassandra-rackdc.properties" "$stale"
+{
+	printf '%s\n' '[Unit]' Description=Cassandra After=network-online.target '[Service]' \
+		User=cassandra "ExecStart=$start" Environment=CASSANDRA_LOG_DIR=/var/log/cassandra \
+		LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
+		WantedBy=multi-user.target
+} >/etc/systemd/system/paas-cassandra.service.new
+put_new /etc/systemd/system/paas-cassandra.service "$stale"
+systemctl daemon-reload
+systemctl enable --quiet paas-cassandra
+if [ -e "$stale" ] || ! systemctl is-active --quiet paas-cassandra; then
+	systemctl restart paas-cassandra
+	rm -f "$stale"
+fi
+
+wait_healthy

@@ -1,0 +1,303 @@
+#!/bin/sh
+# What every script begins with. Runs as root under the on-host supervisor; standard input is
+# closed, and both outputs go to the step's log.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+PAAS_USER=paas
+PAAS_HOME=/home/paas
+OWN_ADDRESS=10.8.3.12
+RELEASE=$PAAS_HOME/paas-release.git
+PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Runs a command as the login user, in its home; it reads what is piped into it.
+pipe_as_user() {
+	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
+}
+
+# The same for a command that is to read nothing.
+as_user() {
+	pipe_as_user "$@" </dev/null
+}
+
+# paas COMPONENT ACTION: the release's own command.
+paas() {
+	as_user "$RELEASE/bin/paas" "$@"
+}
+
+# put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
+# content leaves FILE untouched.
+put_in_place() {
+	if cmp -s "$1" "$2"; then
+		rm -f "$2"
+		return 0
+	fi
+	chmod --reference="$1" "$2"
+	chown --reference="$1" "$2"
+	mv "$2" "$1"
+	log "changed ${1#"$PAAS_HOME"/}"
+}
+
+# put_new FILE STALE [MODE [GROUP]]: FILE.new becomes FILE, and STALE is noted if that is news; a file
+# that isn't there yet gets MODE and GROUP. What is noted in /run is not forgotten if this run is
+# killed before the restart; a boot, which forgets it, restarts everything anyway.
+put_new() {
+	if ! [ -e "$1" ]; then install -m "${3:-0644}" -g "${4:-root}" /dev/null "$1"; fi
+	if ! cmp -s "$1" "$1.new"; then : >"$2"; fi
+	put_in_place "$1" "$1.new"
+}
+
+# need_file FILE: tells early and plainly when a release doesn't fit.
+need_file() {
+	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
+refuse_control() {
+	case $3 in
+	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
+	esac
+}
+
+# edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
+# KEY is a path such as database.host. Comments, order and everything else stay as they are.
+# STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
+# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
+# A subshell, so that the caller's variables and umask stay its own.
+edit_setting() (
+	need_file "$1"
+	refuse_control "$@"
+	case $3 in
+	# The file is a template of the release: there, this begins code.
+	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
+	esac
+	umask 077
+	# Always this name, so that a killed run leaves one at most; never readable by others.
+	new=$1.new
+	rm -f "$new"
+	status=0
+	# The value goes in by a pipe: arguments and environments can be read in /proc.
+	printf '%s\n' "$3" | SETTING_KEY=$2 SETTING_STYLE=$4 awk '
+		function scalar(value) {
+			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
+				return value
+			gsub(quote, quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
+			count = split(ENVIRON["SETTING_KEY"], want, ".")
+			depth = 0
+			done = 0
+			sure = 0
+		}
+		# Comments and lines of template code may stand at any depth: they end no mapping.
+		sure || /^[ ]*(#|<%|$)/ { print; next }
+		{
+			match($0, /^ */)
+			indent = RLENGTH
+		}
+		# The line after the setting tells whether that was a single value.
+		done {
+			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
+			sure = 1
+			print
+			next
+		}
+		{
+			while (depth > 0 && indent <= level[depth]) depth--
+			depth++
+			level[depth] = indent
+			# Not a key: an item of a list, for example. What is below it has no path of keys.
+			name[depth] = ""
+			rest = substr($0, indent + 1)
+			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
+			key = substr(rest, 1, RLENGTH)
+			sub(/: ?$/, "", key)
+			name[depth] = key
+			found = depth == count
+			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
+			if (!found) { print; next }
+			old = substr(rest, length(key) + 2)
+			sub(/^ */, "", old)
+			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
+			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
+			sub(/^[ \t]*/, " ", comment)
+			if (comment == " ") comment = ""
+			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(setting), comment
+			done = 1
+		}
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no setting $2" ;;
+		4) fail "the setting $2 in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# set_setting FILE KEY VALUE: an address, number or URL.
+set_setting() {
+	edit_setting "$1" "$2" "$3" plain
+}
+
+# set_text FILE KEY VALUE: a text, also one that looks like a number.
+set_text() {
+	edit_setting "$1" "$2" "$3" text
+}
+
+# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
+# behind it stays. A subshell, as edit_setting is.
+set_assignment() (
+	need_file "$1"
+	refuse_control "$@"
+	umask 077
+	new=$1.new
+	rm -f "$new"
+	status=0
+	printf '%s\n' "$3" | SETTING_KEY=$2 awk '
+		function word(value) {
+			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
+			gsub(quote, quote "\\" quote quote, value)
+			return quote value quote
+		}
+		BEGIN {
+			getline setting <"-"
+			quote = sprintf("%c", 39)
+			start = ENVIRON["SETTING_KEY"] "="
+			# A word of the shell: quoted, escaped or plain pieces, one after the other.
+			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
+			done = 0
+		}
+		index($0, start) == 1 {
+			done = 1
+			rest = substr($0, length(start) + 1)
+			match(rest, old)
+			rest = substr(rest, RLENGTH + 1)
+			# A command behind the word would be lost.
+			if (rest !~ /^[ \t]*(#|$)/) exit 4
+			print start word(setting) rest
+			next
+		}
+		{ print }
+		END { if (!done) exit 3 }
+	' "$1" >"$new" || status=$?
+	if [ "$status" -ne 0 ]; then
+		rm -f "$new"
+		case $status in
+		3) fail "$1 has no line $2=" ;;
+		4) fail "the line $2= in $1 is more than a single value" ;;
+		esac
+		fail "$1 could not be edited (is the disk full?)"
+	fi
+	put_in_place "$1" "$new"
+)
+
+# protect FILE: a file that holds a password is the login user's alone.
+protect() {
+	need_file "$1"
+	chmod 0600 "$1"
+	chown "$PAAS_USER" "$1"
+}
+
+# keep_secret NAME VALUE: kept on this host, so that any workstation can go on with the cluster.
+keep_secret() {
+	(
+		umask 077
+		mkdir -p "$PAAS_ROOT/secrets"
+		chmod 0700 "$PAAS_ROOT/secrets"
+		printf '%s\n' "$2" >"$PAAS_ROOT/secrets/$1.new"
+		mv "$PAAS_ROOT/secrets/$1.new" "$PAAS_ROOT/secrets/$1"
+	)
+}
+
+# A bare machine has neither curl nor nc; bash, which Debian always has, can open connections.
+# A service may listen on the host's own address, on the loopback address, or on all.
+tcp_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		if timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$1" 2>/dev/null; then
+			return 0
+		fi
+	done
+	log "nothing answers on port $1"
+	return 1
+}
+
+# http_answers PORT PATH: GET gets a 2xx status.
+http_answers() {
+	for address in "$OWN_ADDRESS" 127.0.0.1; do
+		# shellcheck disable=SC2016 # bash, not this shell, expands it
+		said=$(timeout 10 bash -c '
+			exec 3<>"/dev/tcp/$1/$2" || exit
+			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
+			cat <&3
+		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		if [ -n "$said" ]; then break; fi
+	done
+	case $said in
+	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'') log "nothing answers http on port $1" ;;
+	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
+	esac
+	return 1
+}
+
+# service_healthy COMPONENT: the release says so.
+service_healthy() {
+	if said=$(paas "$1" status 2>&1); then return 0; fi
+	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
+	return 1
+}
+
+unit_active() {
+	if systemctl is-active --quiet "$1"; then return 0; fi
+	log "the unit $1 is $(systemctl is-active "$1" || :)"
+	return 1
+}
+
+command_succeeds() {
+	if timeout 30 sh -c "$1" >/dev/null 2>&1; then return 0; fi
+	log "the check failed: $1"
+	return 1
+}
+
+# The way back: stops the component and keeps it from starting with the machine. Its data, the
+# packages and the release stay, and what an earlier try has done is no error.
+disable_unit() {
+	if systemctl cat -- "$1" >/dev/null 2>&1; then
+		systemctl disable --quiet --now "$1"
+		log "disabled $1"
+	fi
+}
+
+stop_service() {
+	if [ -x "$RELEASE/bin/paas" ]; then paas "$1" stop; fi
+}
+
+disable_unit paas-cassandra
+
+rm -f /etc/systemd/system/paas-cassandra.service
+systemctl unmask --quiet cassandra.service
+systemctl daemon-reload
+
+# Last: from here on the host remembers nothing of it.
+rm -f "$PAAS_ROOT/receipts/$PAAS_STEP.json"
+log 'removed; its data stays'

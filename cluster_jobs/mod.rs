@@ -105,6 +105,14 @@ fn io_port(context: &Context<'_>) -> Result<u16, JobError> {
     })
 }
 
+/// Sets where apt finds the site's own packages: what the first box serves, or nothing, unless the
+/// site says so.
+fn set_site_repository(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
+    let firstbox = context.hosts_of("firstbox").first().copied();
+    let repository = firstbox.map(|host| format!("http://{}:8899/", in_url(host)));
+    context.set_var(values, "pitrix_repository", &repository.unwrap_or_default())
+}
+
 /// Sets what a client of postgres has to know.
 fn set_database(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_address(values, "postgres_ip", "postgres")?;

@@ -128,6 +128,7 @@ fn every_script_of_an_operation_on_the_global_control_plane() {
             ("room", "global2a"),
             ("slot", "global1a"),
             ("survivors", "10.8.4.13 10.8.4.14"),
+            ("table", "requests"),
         ]
         .into_iter()
         .fold(
@@ -149,7 +150,7 @@ fn every_script_of_an_operation_on_the_global_control_plane() {
             .into_iter()
             .fold(task, |task, name| task.with(name, true));
         let zones = serde_json::json!([{"name": "alpha", "status": "faulty"}]);
-        let task = task.with("io_port", 8000).with("zones", zones);
+        let task = task.with("zones", zones);
         let stage = Outline {
             name: "ks".into(),
             tasks: vec![task.into()],

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use common::{catalog, secrets};
+use common::{catalog, root, secrets};
 use paas_cluster_build::cluster_file::{ClusterFile, Place};
 use paas_cluster_build::job::{Action, Catalog, Context, JobError};
 use paas_cluster_build::model::Cluster;
@@ -97,6 +97,29 @@ fn a_variable_of_another_kind_is_an_error_at_its_place() {
     let said = "vars.domain is 12; a text is expected, in quotes";
     assert_eq!(error.to_string(), said);
     assert_eq!(error.place, Some(Place::new(14, 11)));
+}
+
+/// Debian has no Cassandra, so the site says where it comes from, or the step can't be planned.
+#[test]
+fn cassandra_without_a_source_is_an_error() {
+    let catalog = catalog();
+    let file = std::fs::read_to_string(root().join("tests/fixtures/cassandra.yml")).unwrap();
+    let (start, rest) = file.split_once("vars:\n").unwrap();
+    let (_, rest) = rest.split_once("\n\n").unwrap();
+    for vars in [
+        "",
+        "vars:\n  cassandra_url: http://packages.example/c.tar.gz\n",
+    ] {
+        let text = format!("{start}{vars}{rest}");
+        let error = deploy(&read(&text, &catalog), &catalog, "cassandra").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("Debian has no Cassandra: set vars.cassandra_package to a package"),
+            "{error}"
+        );
+    }
+    deploy(&read(&file, &catalog), &catalog, "cassandra").unwrap();
 }
 
 /// Bootstrap puts the release into one home of a host, whichever components it has.

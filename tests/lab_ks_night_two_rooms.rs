@@ -331,7 +331,7 @@ fn keep_the_standby_room_of_a_cut(rooms: &Rooms, layout: &Layout, is_synchronous
     assert!(
         rooms
             .ks(&["advise"])
-            .contains("`ks failover --to global2a`")
+            .contains("`ks failover --to global2a --confirm global1a`")
     );
     let mut databases = vec!["global"];
     if layout.recovery {

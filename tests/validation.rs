@@ -86,8 +86,38 @@ global_ks:
   scheme: two-rooms-converged
   arbiter: 10.3.0.1
   rooms:
-    - {name: global1a, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global1a, zone: alpha, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, zone: beta, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    a_room_without_a_zone_whose_database_it_carries: "\
+global_ks:
+  scheme: two-rooms-converged
+  rooms:
+    - {name: global1a, zone: alpha, hosts: [10.1.0.1, 10.1.0.2]}
     - {name: global2a, hosts: [10.2.0.1, 10.2.0.2]}
+components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
+server:
+  zookeeper: {ip: [10.1.0.1, 10.2.0.1]}
+  memcached: {ip: [10.1.0.1, 10.2.0.1]}
+  pgserver: {ip: [10.1.0.1, 10.2.0.1]}
+  proxy: {ip: [10.1.0.1, 10.2.0.1]}
+  pgpool: {ip: [10.1.0.1, 10.2.0.1]}
+  webservice: {ip: [10.1.0.2, 10.2.0.2]}
+";
+    a_zone_in_two_rooms: "\
+global_ks:
+  scheme: two-rooms
+  rooms:
+    - {name: global1a, zone: alpha, hosts: [10.1.0.1, 10.1.0.2]}
+    - {name: global2a, zone: alpha, hosts: [10.2.0.1, 10.2.0.2]}
 components: [zookeeper, memcached, pgserver, proxy, pgpool, webservice]
 server:
   zookeeper: {ip: [10.1.0.1, 10.2.0.1]}

@@ -10,7 +10,7 @@ use paas_cluster_build::transport::OnLock;
 
 mod ks;
 
-pub use ks::{ExplainWhat, KsAction, KsChange, ZoneAction};
+pub use ks::{ExplainWhat, KsAction, KsChange, Showing, ZoneAction};
 
 const EXAMPLES: &str = "\
 Examples:

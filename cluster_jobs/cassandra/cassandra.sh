@@ -3,11 +3,13 @@
 package={{ cassandra_package }}
 url={{ cassandra_url }}
 sha256={{ cassandra_sha256 }}
+repository={{ pitrix_repository }}
 cluster={{ cluster_name }}
 room={{ room }}
 seeds={{ seeds }}
 home=/opt/cassandra
 
+{% include "site_repository.sh" %}
 install_packages{% for package in packages %} {{ package }}{% endfor %}
 if ! getent passwd cassandra >/dev/null; then
 	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
@@ -16,6 +18,7 @@ if [ -n "$package" ]; then
 	# Apache's package starts a service of its own while it's installed. A node that ran once as the
 	# packaged file has it keeps that cluster's name in its data, and refuses ours.
 	systemctl mask --quiet --now cassandra.service
+	if [ -n "$repository" ]; then use_site_repository "$repository"; fi
 	install_packages "$package"
 	config=/etc/cassandra
 	start='/usr/sbin/cassandra -f'

@@ -14,6 +14,7 @@ struct Script {
     cassandra_package: String,
     cassandra_url: String,
     cassandra_sha256: String,
+    pitrix_repository: String,
     cluster_name: String,
     room: String,
     seeds: String,
@@ -54,6 +55,7 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
             place: Some(context.component.place),
         });
     }
+    super::set_site_repository(context, values)?;
     values.set(
         "cluster_name",
         format!("{}-global-ks", context.cluster.name),

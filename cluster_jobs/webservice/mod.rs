@@ -16,6 +16,7 @@ struct Script {
     packages: Vec<String>,
     services: Vec<String>,
     pitrix_repository: String,
+    packages_digest: String,
     server_settings: String,
     client_settings: String,
     ks_password: String,
@@ -60,6 +61,10 @@ pub fn job() -> Box<dyn Job> {
                 port: 7781,
                 path: "/alive".to_owned(),
             })
+            .check(Check::Command(format!(
+                "supervisorctl status {} >/dev/null",
+                SERVICES.join(" ")
+            )))
             .log("/var/log/pitrix/ws_server.log")
             .way_back(include_str!("remove.sh")),
     )
@@ -114,9 +119,9 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     values.set("server_settings", server.to_string());
     values.set("client_settings", client.to_string());
     values.set("services", SERVICES);
-    let firstbox = context.hosts_of("firstbox").first().copied();
-    let repository = firstbox.map(|host| format!("http://{}:8899/", super::in_url(host)));
-    context.set_var(values, "pitrix_repository", &repository.unwrap_or_default())?;
+    super::set_site_repository(context, values)?;
+    // Other packages are another step, also where all else is as it was.
+    values.set("packages_digest", context.site_packages.unwrap_or_default());
     let is_named = |input: &crate::script::Input| input.value != "";
     if !values.get("pitrix_repository").is_some_and(is_named) {
         return Err(JobError {

@@ -1,6 +1,7 @@
 # The services of the global control plane, under supervisord: the site's own packages, from its own
 # repository.
 repository={{ pitrix_repository }}
+packages_digest={{ packages_digest }}
 server_settings={{ server_settings }}
 client_settings={{ client_settings }}
 password={{ ks_password }}
@@ -8,23 +9,10 @@ services=""
 {% for service in services %}services="$services "{{ service }}
 {% endfor %}
 
+{% include "site_repository.sh" %}
 install_packages{% for package in packages %} {{ package }}{% endfor %}
-
-# The repository lies in the site's own network; its Release file has a signature where the site
-# made one, and /etc/apt/trusted.gpg.d then holds the key.
-list=/etc/apt/sources.list.d/pitrix.list
-printf 'deb [trusted=yes] %s ./\n' "$repository" >"$list.new"
-if ! [ -e "$list" ]; then install -m 0644 /dev/null "$list"; fi
-put_in_place "$list" "$list.new"
-begin=$(date +%s)
-until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
-	! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-	if [ $(($(date +%s) - begin)) -ge 60 ]; then
-		printf '%s\n' "$said" | tail -n 5
-		fail "the site's repository $repository can't be read"
-	fi
-	sleep 2
-done
+if [ -n "$packages_digest" ]; then log "the site's own packages: $packages_digest"; fi
+use_site_repository "$repository"
 names=
 for service in $services; do names="$names pitrix-$(printf %s "$service" | tr _ -)"; done
 # shellcheck disable=SC2086 # one word for each package
@@ -35,6 +23,10 @@ if ! getent passwd pitrix >/dev/null; then
 	useradd --system --home-dir /var/lib/pitrix --shell /usr/sbin/nologin pitrix
 fi
 install -d -m 0755 /etc/pitrix /var/log/pitrix
+# Other packages than the services were last started with are a reason to restart them.
+# shellcheck disable=SC2086 # one word for each package
+dpkg-query -W $names >/etc/pitrix/packages.new
+put_new /etc/pitrix/packages "$stale" 0644 root
 # The password goes in by a pipe, and into a file for the services alone.
 (
 	umask 077

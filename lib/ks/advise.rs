@@ -3,6 +3,7 @@
 use super::Site;
 use super::checks::is_stuck;
 use super::database::{Database, Db};
+use super::facts::Role;
 
 /// Says it in lines.
 pub fn advise(site: &Site<'_>) -> Vec<String> {
@@ -32,7 +33,16 @@ pub fn advise(site: &Site<'_>) -> Vec<String> {
 fn state(site: &Site<'_>, database: &Database<'_>, lines: &mut Vec<String>) {
     lines.push(format!("the {} database:", database.db.name()));
     for server in &database.servers {
-        lines.push(format!("  {}: {}", server.name, server.words()));
+        let receives = match server.view {
+            Some(view) if server.runs() && server.role() != Some(Role::Primary) => {
+                match view.streams_on {
+                    Some(_) => ", receives",
+                    None => ", receives nothing",
+                }
+            }
+            _ => "",
+        };
+        lines.push(format!("  {}: {}{receives}", server.name, server.words()));
     }
     let Some(primary) = database.primary() else {
         return;
@@ -108,12 +118,64 @@ fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
                  fenced first, or it loses all that is written there meanwhile as well"
             }
         };
-        let how = match (serving == Some(room.name.as_str()), database.primary()) {
-            (true, Some(primary)) => {
-                format!("ks recover-pg --db global --primary {}", primary.name)
-            }
-            _ => format!("ks failover --to {}", room.name),
+        let how = match serving == Some(room.name.as_str()) {
+            true => stay(site),
+            false => leave(site, &room.name),
         };
-        lines.push(format!("keep {}: it {loses}. `{how}`", room.name));
+        lines.push(format!("keep {}: it {loses}. {how}", room.name));
     }
+}
+
+/// What to type so that the room that serves goes on.
+fn stay(site: &Site<'_>) -> String {
+    let mut commands = Vec::new();
+    for db in [Db::Recovery, Db::Global] {
+        let database = site.database(db);
+        if let Some(primary) = database.primary()
+            && is_stuck(&database, primary)
+        {
+            commands.push(format!(
+                "`ks recover-pg --db {} --primary {}`",
+                db.name(),
+                primary.name
+            ));
+        }
+    }
+    match commands.is_empty() {
+        true => "Nothing has to be done for it".to_owned(),
+        false => commands.join(", then "),
+    }
+}
+
+/// What to type so that another room serves: the one that serves is fenced first.
+fn leave(site: &Site<'_>, to: &str) -> String {
+    let mut commands = Vec::new();
+    let mut confirm = String::new();
+    for db in [Db::Recovery, Db::Global] {
+        let database = site.database(db);
+        let Some(primary) = database.primary().filter(|primary| primary.room != to) else {
+            continue;
+        };
+        confirm = format!(" --confirm {}", primary.room);
+        for server in database
+            .in_room(primary.room)
+            .filter(|server| server.runs())
+        {
+            commands.push(format!(
+                "`exec --root --limit {} -- systemctl disable --now pg-{}`",
+                server.host,
+                db.name()
+            ));
+        }
+    }
+    let recovery = site.database(Db::Recovery);
+    let is_elsewhere = recovery.primary().is_none_or(|primary| primary.room != to);
+    if let Some(heir) = recovery.in_room(to).next().filter(|_| is_elsewhere) {
+        commands.push(format!(
+            "`ks recover-pg --db recovery --primary {}{confirm}`",
+            heir.name
+        ));
+    }
+    commands.push(format!("`ks failover --to {to}{confirm}`"));
+    commands.join(", then ")
 }

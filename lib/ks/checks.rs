@@ -41,9 +41,19 @@ pub(super) fn all_adopted(site: &Site<'_>, gates: &mut Vec<Gate>) {
         }
         let question = &format!("do all servers of the {} database follow?", db.name());
         let strays = database.strays();
-        gates.push(match strays.first() {
-            None => Gate::go(question, "every one, on the primary's timeline"),
-            Some(_) => {
+        let mut servers = database.servers.iter();
+        let far = servers.find(|server| database.lag(server).is_some_and(|lag| lag > NEAR));
+        gates.push(match (strays.first(), far) {
+            (None, Some(server)) => Gate::no(
+                question,
+                format!(
+                    "{} is {} bytes behind; wait until it has caught up",
+                    server.name,
+                    database.lag(server).unwrap_or(0)
+                ),
+            ),
+            (None, None) => Gate::go(question, "every one, on the primary's timeline"),
+            (Some(_), _) => {
                 let list: Vec<String> = strays
                     .iter()
                     .map(|server| format!("{} {}", server.name, server.words()))

@@ -150,6 +150,14 @@ impl<'a> Database<'a> {
         Some(ahead.saturating_sub(server.view?.location?))
     }
 
+    /// Lists the servers that run beside one.
+    pub fn running_beside<'b>(&'b self, server: &Server<'_>) -> Vec<&'b Server<'a>> {
+        let others = self.servers.iter();
+        others
+            .filter(|other| other.runs() && other.name != server.name)
+            .collect()
+    }
+
     /// Lists the servers that don't follow the primary.
     pub fn strays(&self) -> Vec<&Server<'a>> {
         let strays = self

@@ -75,6 +75,15 @@ pub fn parse_directive(text: &str) -> Result<Directive, DirectiveError> {
             "a directive is a JSON object, such as {\"action\": \"GetGlobalKSInfo\"}".to_owned(),
         ));
     };
+    if !fields.contains_key("action")
+        && let Some(key) = fields
+            .keys()
+            .find(|key| cluster_file::nearest(key.trim(), ["action"].into_iter()).is_some())
+    {
+        return Err(fail(format!(
+            "the directive has no \"action\", but {key:?}; did you mean \"action\"?"
+        )));
+    }
     let action = text_of(&fields, "action")?;
     let names = || ACTIONS.iter().map(|(name, _)| *name);
     let Some((_, known)) = ACTIONS.iter().find(|(name, _)| *name == action) else {
@@ -196,6 +205,8 @@ mod tests {
         assert!(error(r#"{"action": "CheckPG", "db_name": "zone"}"#).contains("\"recovery\""));
         assert!(error(r#"{"action": "CheckPG"}"#).contains("no \"db_name\""));
         assert!(error(r#"{"action": "CheckPG", "db_name": 1}"#).contains("a text is expected"));
+        let said = error(r#"{"acton": "GetGlobalKSInfo"}"#);
+        assert!(said.contains("did you mean \"action\"?"), "{said}");
         assert!(error("[]").contains("JSON object"));
         assert!(error("{").contains("isn't JSON"));
     }

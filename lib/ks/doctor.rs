@@ -15,8 +15,8 @@ use crate::model::Scheme;
 pub struct Answer {
     /// The question.
     pub question: String,
-    /// Whether all is well.
-    pub is_well: bool,
+    /// Whether all is well; nothing where that can't be seen from here.
+    pub is_well: Option<bool>,
     /// What was found.
     pub findings: Vec<String>,
 }
@@ -41,7 +41,7 @@ fn answer(question: &str, troubles: Vec<String>, well: impl Into<String>) -> Ans
     let is_well = troubles.is_empty();
     Answer {
         question: question.to_owned(),
-        is_well,
+        is_well: Some(is_well),
         findings: if is_well { vec![well.into()] } else { troubles },
     }
 }
@@ -185,6 +185,12 @@ fn pgpool(site: &Site<'_>) -> Answer {
 fn haproxy(site: &Site<'_>) -> Answer {
     let mut troubles = Vec::new();
     for (host, view) in &site.facts.hosts {
+        let dead = view.fronts.iter().filter(|(_, leads)| !**leads);
+        troubles.extend(dead.map(|(front, _)| {
+            format!(
+                "{host}: nobody is there behind {front}; `ks check-pg` and `status` tell who isn't"
+            )
+        }));
         if view.haproxy == Some(false) {
             troubles.push(format!("{host}: haproxy doesn't run"));
         } else if let Some(health) = &view.health
@@ -207,19 +213,36 @@ fn haproxy(site: &Site<'_>) -> Answer {
 /// 6. Is the zones' own database writable, where it's a cluster of its own?
 fn zone_database(site: &Site<'_>) -> Answer {
     let question = "is the zone's own database writable?";
-    match site.ks.scheme {
-        Scheme::TwoRoomsConverged => {
-            let mut converged = database(site, Db::Global);
-            converged.question = question.to_owned();
-            converged
-        }
-        _ => answer(
-            question,
-            Vec::new(),
-            "it's a cluster of its own, in the zone's cluster file: `paas-cluster-build -c ZONE.yml \
-             status` tells",
-        ),
+    if site.ks.scheme != Scheme::TwoRoomsConverged {
+        return Answer {
+            question: question.to_owned(),
+            is_well: None,
+            findings: vec![
+                "not looked at: it's a cluster of its own, in the zone's cluster file; \
+                 `paas-cluster-build -c ZONE.yml status` tells"
+                    .to_owned(),
+            ],
+        };
     }
+    let global = site.database(Db::Global);
+    let Some(primary) = global.primary() else {
+        let none = "no server that carries it takes writes".to_owned();
+        return answer(question, vec![none], "");
+    };
+    let there = primary.view.map_or(&[][..], |view| &view.zones);
+    let zones = site.ks.rooms.iter().filter_map(|room| room.zone.as_ref());
+    let missing = zones.filter(|zone| !there.contains(zone));
+    answer(
+        question,
+        missing
+            .map(|zone| format!("there is no database zone_{zone} on {}", primary.name))
+            .collect(),
+        format!(
+            "{} carries and takes writes for {}",
+            primary.name,
+            there.join(", ")
+        ),
+    )
 }
 
 /// 7. Does a cache mislead the billing services?

@@ -33,6 +33,9 @@ pub struct HostView {
     pub entry: Option<String>,
     /// Whether haproxy runs.
     pub haproxy: Option<bool>,
+    /// What haproxy leads to, by the front's name (`api-front`, `recovery-primary`): whether anybody is
+    /// there behind it.
+    pub fronts: BTreeMap<String, bool>,
     /// What the services say through its entry.
     pub health: Option<Health>,
     /// What pgpool reaches: the server's address and whether it's read-only (`10.8.4.11 false`), as
@@ -81,6 +84,8 @@ pub struct ServerView {
     pub is_strict: Option<bool>,
     /// When the last write that it has was committed, in seconds since 1970; only of one that follows.
     pub replayed_at: Option<i64>,
+    /// The zones whose own database is in it: `zone_alpha` is alpha's.
+    pub zones: Vec<String>,
     /// The timeline on which it receives from its source at this moment.
     pub streams_on: Option<u64>,
     /// The timeline of the last checkpoint in its data directory, also where it doesn't run.
@@ -193,6 +198,10 @@ impl HostView {
                 "zookeeper-why" if !rest.is_empty() => view.zookeeper_held = Some(rest.to_owned()),
                 "entry" => view.entry = Some(rest.to_owned()),
                 "haproxy" => view.haproxy = Some(rest == "active"),
+                "front" => {
+                    let (name, state) = rest.split_once(' ').unwrap_or((rest, ""));
+                    view.fronts.insert(name.to_owned(), state == "UP");
+                }
                 "health" => {
                     let body = rest.split_once(' ').map_or("", |(_, body)| body);
                     view.health = Some(serde_json::from_str(body).unwrap_or_default());
@@ -200,7 +209,7 @@ impl HostView {
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
                 "unit" | "node" | "config" | "cluster" | "sync" | "received" | "replayed"
-                | "why" | "control" | "closed" | "aside" | "given-up" | "uncounted" => {
+                | "zones" | "why" | "control" | "closed" | "aside" | "given-up" | "uncounted" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -256,6 +265,7 @@ impl ServerView {
                     self.streams_on = words.next().and_then(|word| word.parse().ok());
                 }
             }
+            "zones" => self.zones = rest.split_whitespace().map(str::to_owned).collect(),
             "replayed" => self.replayed_at = rest.parse().ok(),
             "control" => self.checkpoint_timeline = rest.parse().ok(),
             "closed" => {

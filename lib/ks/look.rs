@@ -7,10 +7,6 @@ use crate::operation::{KsScript, KsTask, Operation, Outline, Task};
 /// Outlines the look.
 pub fn look(cluster: &Cluster, ks: &GlobalKs) -> Operation {
     let hosts = ks.rooms.iter().flat_map(|room| room.hosts.iter().copied());
-    let io_port = cluster
-        .vars
-        .get("io_port")
-        .and_then(|(value, _)| value.as_u64());
     let task = |host| {
         let runs = |job: &str| {
             let mut instances = cluster.instances_of_job(job);
@@ -21,9 +17,7 @@ pub fn look(cluster: &Cluster, ks: &GlobalKs) -> Operation {
             .filter(|db| runs(db.job()))
             .map(Db::name)
             .collect();
-        let task = KsTask::new(KsScript::Look, host)
-            .with("databases", databases.join(" "))
-            .with("io_port", io_port.unwrap_or(8000));
+        let task = KsTask::new(KsScript::Look, host).with("databases", databases.join(" "));
         let jobs = ["proxy", "pgpool", "zookeeper", "memcached"];
         let task = jobs
             .into_iter()

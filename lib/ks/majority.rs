@@ -7,7 +7,7 @@ use super::database::{Database, Db, Server};
 use super::facts::HostView;
 use super::gate::Gate;
 use super::stages::{self, about, stage};
-use super::{KsPlan, Site};
+use super::{KsPlan, Site, proof};
 use crate::operation::{KsScript, KsTask};
 
 const QUESTION: &str = "has ZooKeeper a majority?";
@@ -237,9 +237,7 @@ pub(super) fn go_on_without(
     plan.point_of_no_return = Some(name);
     elect_all(site, database, server, plan);
     let entries = stages::reachable(site, "proxy");
-    plan.operation
-        .stages
-        .extend(stages::verify(site, &entries, &[]));
+    plan.operation.stages.push(proof::write(site, &entries));
 }
 
 fn alone(name: &str, left: &[IpAddr], dark: &[IpAddr]) -> crate::operation::Outline {

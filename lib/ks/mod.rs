@@ -11,9 +11,11 @@ mod facts;
 mod gate;
 mod look;
 mod majority;
+mod proof;
 mod recover;
 mod stages;
 mod switch;
+mod zone;
 
 pub use advise::advise;
 pub use database::{Database, Db, Server};
@@ -24,8 +26,8 @@ pub use facts::{Follower, GivenUp, Health, HostView, KsFacts, Role, ServerView};
 pub use gate::{Gate, Verdict};
 pub use look::look;
 pub use recover::recover;
-pub use stages::set_zones;
 pub use switch::{Switch, switch};
+pub use zone::set_zones;
 
 use crate::model::{Cluster, GlobalKs};
 use crate::operation::Operation;
@@ -75,6 +77,21 @@ pub struct KsPlan {
 }
 
 impl KsPlan {
+    /// Begins a plan that does nothing yet.
+    fn new(name: &'static str, expected_seconds: u64) -> KsPlan {
+        KsPlan {
+            gates: Vec::new(),
+            operation: Operation {
+                name,
+                stages: Vec::new(),
+            },
+            point_of_no_return: None,
+            expected_seconds,
+            loses: "nothing".to_owned(),
+            unfenced: None,
+        }
+    }
+
     /// Whether no gate is closed.
     pub fn is_go(&self) -> bool {
         self.gates.iter().all(|gate| gate.verdict != Verdict::NoGo)

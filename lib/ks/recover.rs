@@ -8,24 +8,14 @@ use super::gate::Gate;
 use super::majority::{self, Ensemble};
 use super::stages::{self, about, stage};
 use super::switch::disaster;
-use super::{KsPlan, Site};
-use crate::operation::{KsScript, Operation, Outline};
+use super::{KsPlan, Site, proof};
+use crate::operation::{KsScript, Outline};
 
 /// Plans it; `name` is the server that is to be the primary, or is it; `given_up` the room that a
 /// person has given up, by typing its name.
 pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> KsPlan {
     let database = site.database(db);
-    let mut plan = KsPlan {
-        gates: Vec::new(),
-        operation: Operation {
-            name: "ks-recover-pg",
-            stages: Vec::new(),
-        },
-        point_of_no_return: None,
-        expected_seconds: 30,
-        loses: "nothing".to_owned(),
-        unfenced: None,
-    };
+    let mut plan = KsPlan::new("ks-recover-pg", 30);
     one_primary(&database, &mut plan.gates);
     let question = "is it a server of this database?";
     let Some(server) = database.server(name) else {
@@ -51,7 +41,13 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> K
         majority::rejoin(site, &mut plan);
     }
     match database.primary() {
-        Some(primary) if primary.name == server.name => adopt(site, &database, server, &mut plan),
+        Some(primary) if primary.name == server.name => {
+            let followers = adopt(site, &database, server, &mut plan);
+            if !plan.operation.stages.is_empty() {
+                let proof = proof::writable(site, &database, server, &followers);
+                plan.operation.stages.extend(proof);
+            }
+        }
         Some(primary) => hand_over(site, &database, primary, server, &mut plan),
         None if database.primaries().len() > 1 => {}
         None => take_over(site, &database, server, given_up, &mut plan),
@@ -96,13 +92,14 @@ fn worse(question: &str, better: &str, server: &Server<'_>) -> Gate {
     )
 }
 
-/// It is the primary: commits stop waiting for the dead, and who returned is taken back.
-pub(super) fn adopt(
+/// It is the primary: commits stop waiting for the dead, and who returned is taken back. Returns those
+/// that follow it afterwards.
+pub(super) fn adopt<'b, 'a>(
     site: &Site<'_>,
-    database: &Database<'_>,
+    database: &'b Database<'a>,
     primary: &Server<'_>,
     plan: &mut KsPlan,
-) {
+) -> Vec<&'b Server<'a>> {
     let is_alone = is_stuck(database, primary);
     let (back, gone): (Vec<_>, Vec<_>) = database
         .strays()
@@ -137,7 +134,7 @@ pub(super) fn adopt(
             .stages
             .push(stages::wait_for(database, primary.host, ""));
         plan.expected_seconds = 5;
-        return;
+        return Vec::new();
     }
     plan.gates.push(match (back.is_empty(), gone.is_empty()) {
         (true, true) => Gate::go(question, "everybody does"),
@@ -186,6 +183,10 @@ pub(super) fn adopt(
         insist(database, primary, plan);
     }
     plan.expected_seconds = 5 + 60 * back.len() as u64;
+    let mut followers = database.running_beside(primary);
+    followers.retain(|server| database.follows(server));
+    followers.extend(back);
+    followers
 }
 
 fn alone_now(primary: &Server<'_>) -> String {
@@ -229,7 +230,7 @@ fn lead_here(site: &Site<'_>, primary: &Server<'_>, stages: &mut Vec<Outline>) {
                 .is_some_and(|cached| !cached.is_empty() && cached != primary.room)
         };
         if caches.any(|(_, view)| is_stale(&view.cached)) {
-            stages.push(stages::forget(site, &room.name));
+            stages.push(stages::forget(site, &[&room.name]));
         }
     }
 }
@@ -256,6 +257,9 @@ fn hand_over(
                     .with("candidate", server.name.as_str()),
             ],
         ));
+        let standbys = database.running_beside(server);
+        let proof = proof::writable(site, database, server, &standbys);
+        plan.operation.stages.extend(proof);
         return;
     }
     if database.db == Db::Global {
@@ -281,6 +285,7 @@ fn hand_over(
     stages.extend(stages::follow(site, database, &old, leader.host, true));
     let names = database.any_of(primary.room);
     stages.push(stages::wait_for(database, leader.host, &names));
+    stages.extend(proof::writable(site, database, leader, &old));
 }
 
 /// Nobody is the primary: this one is made it.
@@ -303,6 +308,10 @@ fn take_over(
         plan.operation
             .stages
             .push(majority::elect(database, server, false));
+        if database.db == Db::Global {
+            let proof = proof::writable(site, database, server, &[]);
+            plan.operation.stages.extend(proof);
+        }
         return;
     }
     if site.ks.scheme.heals_itself() {
@@ -349,6 +358,11 @@ fn take_over(
                 .stages
                 .push(stages::wait_for(database, server.host, ""));
         }
+        let stages = &mut plan.operation.stages;
+        if database.db == Db::Global {
+            lead_here(site, server, stages);
+        }
+        stages.extend(proof::writable(site, database, server, &[]));
     } else {
         if database.db == Db::Global {
             plan.gates.push(Gate::no(
@@ -369,6 +383,10 @@ fn take_over(
             .extend(stages::stop_room(database, &lost.name, &leader.name));
         let promotion = stages::promote(database, leader, &lost.name, complete);
         plan.point_of_no_return = Some(promotion.name.clone());
-        plan.operation.stages.push(promotion);
+        let mut neighbours = database.running_beside(leader);
+        neighbours.retain(|other| other.room == leader.room);
+        let stages = &mut plan.operation.stages;
+        stages.push(promotion);
+        stages.extend(proof::writable(site, database, leader, &neighbours));
     }
 }

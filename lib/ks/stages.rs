@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Site;
 use super::database::{Database, Db, Server};
-use crate::operation::{KsScript, KsTask, Operation, Outline, Task};
+use crate::operation::{KsScript, KsTask, Outline, Task};
 
 /// A stage in which every host does the same.
 pub(super) fn stage(name: &str, tasks: Vec<KsTask>) -> Outline {
@@ -132,11 +132,11 @@ pub(super) fn serve(site: &Site<'_>, room: &str) -> Outline {
     stage(&format!("entries lead to {room}"), tasks.collect())
 }
 
-/// Forgets what a room cached.
-pub(super) fn forget(site: &Site<'_>, room: &str) -> Outline {
+/// Forgets what rooms cached.
+pub(super) fn forget(site: &Site<'_>, rooms: &[&str]) -> Outline {
     let is_there = |host: &IpAddr| {
-        let room = site.ks.room(room);
-        room.is_some_and(|room| room.hosts.contains(host))
+        let room = site.ks.room_of(*host);
+        room.is_some_and(|room| rooms.contains(&room.name.as_str()))
     };
     let (caches, services) = (reachable(site, "memcached"), reachable(site, "webservice"));
     let mut hosts = [caches.clone(), services.clone()].concat();
@@ -148,26 +148,8 @@ pub(super) fn forget(site: &Site<'_>, room: &str) -> Outline {
             .with("cache", caches.contains(&host))
             .with("services", services.contains(&host))
     });
-    stage(&format!("forget what {room} cached"), tasks.collect())
-}
-
-/// Writes through entries, then looks for it on standbys.
-pub(super) fn verify(site: &Site<'_>, entries: &[IpAddr], standbys: &[IpAddr]) -> Vec<Outline> {
-    let id = |host: &IpAddr| format!("verify-{}-{host}", site.run);
-    let ids: Vec<String> = entries.iter().map(id).collect();
-    let write = |host: &IpAddr| KsTask::new(KsScript::Write, *host).with("id", id(host));
-    let seen = |host: &IpAddr| about(Db::Global, KsScript::Seen, *host).with("ids", ids.join(" "));
-    let mut stages = vec![stage(
-        "write through every entry",
-        entries.iter().map(write).collect(),
-    )];
-    if !standbys.is_empty() {
-        stages.push(stage(
-            "see it on the standbys",
-            standbys.iter().map(seen).collect(),
-        ));
-    }
-    stages
+    let name = format!("forget what {} cached", rooms.join(" and "));
+    stage(&name, tasks.collect())
 }
 
 /// The hosts of a job that answer.
@@ -177,19 +159,4 @@ pub(super) fn reachable(site: &Site<'_>, job: &str) -> Vec<IpAddr> {
         .map(|(_, instance)| instance.address)
         .filter(|host| site.facts.hosts.contains_key(host))
         .collect()
-}
-
-/// Outlines a change of zones' status.
-///
-/// # Errors
-/// There is no one primary to note it on.
-pub fn set_zones(site: &Site<'_>, zones: &[(String, String)]) -> Result<Operation, String> {
-    let database = site.database(Db::Global);
-    let primary = database
-        .primary()
-        .ok_or("the global database has no one primary; `ks check-pg --db global` shows it")?;
-    Ok(Operation {
-        name: "zone-set-status",
-        stages: vec![note(primary.host, "", zones)],
-    })
 }

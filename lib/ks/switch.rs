@@ -7,8 +7,8 @@ use super::database::{Database, Db, Server};
 use super::gate::Gate;
 use super::majority::{last_write, quorum};
 use super::stages::{self, about, stage};
-use super::{KsPlan, Site};
-use crate::operation::{KsScript, Operation};
+use super::{KsPlan, Site, proof, recover};
+use crate::operation::KsScript;
 
 /// What kind of switch is meant.
 #[derive(Debug, Clone)]
@@ -36,21 +36,12 @@ impl Switch {
 /// Plans a switch of the global database and of everything that follows it.
 pub fn switch(site: &Site<'_>, wish: &Switch) -> KsPlan {
     let database = site.database(Db::Global);
-    let mut plan = KsPlan {
-        gates: Vec::new(),
-        operation: Operation {
-            name: if wish.back {
-                "ks-failback"
-            } else {
-                "ks-failover"
-            },
-            stages: Vec::new(),
-        },
-        point_of_no_return: None,
-        expected_seconds: 0,
-        loses: String::new(),
-        unfenced: None,
+    let name = if wish.back {
+        "ks-failback"
+    } else {
+        "ks-failover"
     };
+    let mut plan = KsPlan::new(name, 5);
     one_primary(&database, &mut plan.gates);
     if wish.back {
         all_adopted(site, &mut plan.gates);
@@ -127,16 +118,10 @@ fn in_one_cluster(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan:
         let note = stages::note(candidate.host, "", &zones);
         plan.operation.stages.push(note);
     }
-    let standbys: Vec<_> = database
-        .servers
-        .iter()
-        .filter(|server| server.runs() && server.name != candidate.name)
-        .map(|server| server.host)
-        .collect();
-    let entries = stages::reachable(site, "proxy");
+    let standbys = database.running_beside(candidate);
     plan.operation
         .stages
-        .extend(stages::verify(site, &entries, &standbys));
+        .extend(proof::writable(site, database, candidate, &standbys));
 }
 
 /// Two rooms, each with its own cluster: stop here, promote there.
@@ -168,7 +153,9 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
         plan.expected_seconds = 10;
     }
     if wish.back {
-        plan.operation.stages.push(stages::forget(site, &wish.to));
+        plan.operation
+            .stages
+            .push(stages::forget(site, &[&wish.to]));
     }
     let stops = stages::stop_room(database, &from.name, &leader.name);
     plan.operation.stages.extend(stops);
@@ -179,50 +166,28 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     plan.operation
         .stages
         .push(stages::note(leader.host, &wish.to, &zones));
-    plan.operation.stages.push(stages::serve(site, &wish.to));
-    let own = |host: &std::net::IpAddr| {
-        let room = site.ks.room_of(*host);
-        is_planned || room.is_some_and(|room| room.name == wish.to)
-    };
-    let mut entries = stages::reachable(site, "proxy");
-    entries.retain(own);
-    if is_planned {
-        adopt_the_old_room(site, database, leader, &from.name, &entries, plan);
-    } else {
-        let verify = stages::verify(site, &entries, &[]);
-        plan.operation.stages.extend(verify);
-    }
-}
-
-/// After a planned switch the room that served follows, and commits wait for it again.
-fn adopt_the_old_room(
-    site: &Site<'_>,
-    database: &Database<'_>,
-    leader: &Server<'_>,
-    from: &str,
-    entries: &[std::net::IpAddr],
-    plan: &mut KsPlan,
-) {
     let stages = &mut plan.operation.stages;
-    stages.extend(stages::verify(site, entries, &[]));
-    let old: Vec<&Server<'_>> = database.in_room(from).collect();
+    stages.push(stages::serve(site, &wish.to));
+    let mut neighbours = database.running_beside(leader);
+    neighbours.retain(|server| server.room == wish.to);
+    if !is_planned {
+        stages.push(stages::forget(site, &[&wish.to]));
+        stages.extend(proof::writable(site, database, leader, &neighbours));
+        return;
+    }
+    // The first thing that clients want is looked at first; the rest takes its time.
+    let entries = stages::reachable(site, "proxy");
+    stages.push(proof::write(site, &entries));
+    stages.push(stages::forget(site, &[&wish.to, &from.name]));
+    let old: Vec<&Server<'_>> = database.in_room(&from.name).collect();
     stages.extend(stages::follow(site, database, &old, leader.host, true));
     if site.ks.waits_across(database.db.job()) {
-        let names = database.any_of(from);
+        let names = database.any_of(&from.name);
         stages.push(stages::wait_for(database, leader.host, &names));
     }
-    let hosts: Vec<_> = old.iter().map(|server| server.host).collect();
-    let id = format!(
-        "verify-{}-{}",
-        site.run,
-        entries.first().map_or_else(String::new, |e| e.to_string())
-    );
-    let seen =
-        |host: &std::net::IpAddr| about(Db::Global, KsScript::Seen, *host).with("ids", id.as_str());
-    stages.push(stage(
-        "see it in the old room",
-        hosts.iter().map(seen).collect(),
-    ));
+    let standbys = old.iter().chain(&neighbours).map(|server| server.host);
+    let standbys: Vec<_> = standbys.collect();
+    stages.extend(proof::seen(site, &entries, &standbys));
 }
 
 /// The room that served has no primary that can be asked: what that means, and what may be lost.
@@ -298,9 +263,8 @@ fn finish(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan: &mut Ks
         stages.push(stages::serve(site, &wish.to));
     }
     // A switch that was interrupted may have left the old room stopped, and commits alone.
-    super::recover::adopt(site, database, primary, plan);
-    let entries = stages::reachable(site, "proxy");
+    let followers = recover::adopt(site, database, primary, plan);
     plan.operation
         .stages
-        .extend(stages::verify(site, &entries, &[]));
+        .extend(proof::writable(site, database, primary, &followers));
 }

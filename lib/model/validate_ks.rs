@@ -116,7 +116,28 @@ fn rooms(ks: &GlobalKsEntry, scheme: Scheme, problems: &mut Vec<Problem>) {
     }
     let mut names: HashMap<&str, Place> = HashMap::new();
     let mut hosts: HashMap<IpAddr, (&str, Place)> = HashMap::new();
+    let mut zones: HashMap<&str, Place> = HashMap::new();
     for room in &ks.rooms {
+        match &room.zone {
+            Some(zone) => {
+                if let Some(earlier) = zones.insert(&zone.value, zone.place) {
+                    problems.push(
+                        at(zone, format!("two rooms have the zone `{}`", zone.value))
+                            .also(earlier, "the other one is here")
+                            .help("a zone's machines stand in one room"),
+                    );
+                }
+            }
+            None if scheme == Scheme::TwoRoomsConverged => problems.push(
+                at(
+                    &room.name,
+                    format!("the room `{}` names no zone", room.name.value),
+                )
+                .expected("`zone: NAME`")
+                .help("the converged scheme carries the zones' own databases, by their names"),
+            ),
+            None => {}
+        }
         let name = room.name.value.as_str();
         if let Some(earlier) = names.insert(name, room.name.place) {
             problems.push(

@@ -33,6 +33,8 @@ pub enum KsScript {
     Forget,
     /// Writes through an entry and reads it back.
     Write,
+    /// Writes a row on the primary itself.
+    Row,
     /// Looks for what was written on a standby.
     Seen,
     /// Has Patroni elect a primary among those that are left.
@@ -60,6 +62,7 @@ impl KsScript {
             KsScript::Serve => "ks-serve",
             KsScript::Forget => "ks-forget",
             KsScript::Write => "ks-write",
+            KsScript::Row => "ks-row",
             KsScript::Seen => "ks-seen",
             KsScript::Elect => "ks-elect",
             KsScript::ZookeeperAlone => "ks-zookeeper-alone",
@@ -69,7 +72,7 @@ impl KsScript {
     }
 
     /// Every script.
-    pub const ALL: [KsScript; 16] = [
+    pub const ALL: [KsScript; 17] = [
         KsScript::Look,
         KsScript::Switchover,
         KsScript::Stop,
@@ -81,6 +84,7 @@ impl KsScript {
         KsScript::Serve,
         KsScript::Forget,
         KsScript::Write,
+        KsScript::Row,
         KsScript::Seen,
         KsScript::Elect,
         KsScript::ZookeeperAlone,

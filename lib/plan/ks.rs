@@ -35,6 +35,7 @@ fn text(script: KsScript) -> &'static str {
         KsScript::Serve => include_str!("../../deploy/ks/serve.sh"),
         KsScript::Forget => include_str!("../../deploy/ks/forget.sh"),
         KsScript::Write => include_str!("../../deploy/ks/write.sh"),
+        KsScript::Row => include_str!("../../deploy/ks/row.sh"),
         KsScript::Seen => include_str!("../../deploy/ks/seen.sh"),
         KsScript::Elect => include_str!("../../deploy/ks/elect.sh"),
         KsScript::ZookeeperAlone => include_str!("../../deploy/ks/zookeeper-alone.sh"),

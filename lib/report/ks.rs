@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::ks::{Answer, Database, Db, Gate, Health, KsPlan, Role, Site, Verdict};
+use serde_json::{Value, json};
+
+use crate::ks::{Answer, Database, Db, Gate, Health, HostView, KsPlan, Role, Site, Verdict};
 use crate::operation::Task;
 
 /// Shows which room serves, and what every room says.
@@ -92,6 +94,16 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
         }
         text.push('\n');
     }
+    for (host, view) in &site.facts.hosts {
+        if let Some(leads) = front(database, view) {
+            let state = if leads {
+                "reaches it"
+            } else {
+                "reaches NOBODY"
+            };
+            let _ = writeln!(text, "  haproxy on {host}: {state}");
+        }
+    }
     if database.db == Db::Recovery {
         return text;
     }
@@ -115,6 +127,55 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
         }
     }
     text
+}
+
+/// Whether a host's haproxy has a way to a database's primary; nothing where it has no haproxy.
+fn front(database: &Database<'_>, view: &HostView) -> Option<bool> {
+    let name = match database.db {
+        Db::Global => "pg-primary",
+        Db::Recovery => "recovery-primary",
+    };
+    view.fronts.get(name).copied()
+}
+
+/// The same as JSON, for `--json` and for `CheckPG`.
+pub fn check_pg_json(site: &Site<'_>, database: &Database<'_>) -> Value {
+    let nodes = database.servers.iter().map(|server| {
+        let mut node = json!(server);
+        node["follows"] = json!(database.follows(server));
+        node["lag_bytes"] = json!(database.lag(server));
+        node
+    });
+    let primary = database.primary().map(|primary| primary.host.to_string());
+    let (mut pools, mut ways, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for (host, view) in &site.facts.hosts {
+        if let Some(leads) = front(database, view) {
+            ways.push(json!({"host": host, "is_ok": leads}));
+        }
+        if database.db == Db::Global {
+            if let Some(said) = &view.pgpool {
+                let is_ok = primary.is_some() && said.strip_suffix(" false") == primary.as_deref();
+                pools.push(json!({"host": host, "is_ok": is_ok, "said": said}));
+            }
+            if let Some(health) = &view.health {
+                entries.push(json!({"host": host, "leads_to": view.entry, "health": health}));
+            }
+        }
+    }
+    json!({
+        "db": database.db,
+        "status": match (database.primary(), database.is_protected()) {
+            (None, _) => "error",
+            (Some(_), false) => "unprotected",
+            (Some(_), true) => "ok",
+        },
+        "verdict": verdict(database),
+        "primary_node": database.primary().map(|primary| primary.name.as_str()),
+        "pg_nodes": nodes.collect::<Vec<_>>(),
+        "haproxy_nodes": ways,
+        "pgpool_nodes": pools,
+        "entries": entries,
+    })
 }
 
 fn entry_state(health: &Health) -> &'static str {
@@ -161,7 +222,7 @@ pub fn ks_plan(plan: &KsPlan) -> String {
         return text;
     }
     if plan.operation.stages.is_empty() {
-        text.push_str("nothing is to be done\n");
+        text.push_str("nothing is to be done\ngo\n");
         return text;
     }
     text.push_str("stages:\n");
@@ -189,7 +250,11 @@ pub fn ks_plan(plan: &KsPlan) -> String {
 pub fn answers(answers: &[Answer]) -> String {
     let mut text = String::new();
     for (number, answer) in (1..).zip(answers) {
-        let sign = if answer.is_well { "ok" } else { "NO" };
+        let sign = match answer.is_well {
+            Some(true) => "ok",
+            Some(false) => "NO",
+            None => "--",
+        };
         let _ = writeln!(text, "{number}. {} {sign}", answer.question);
         for finding in &answer.findings {
             let _ = writeln!(text, "   {}", super::printable(finding));

@@ -17,7 +17,7 @@ mod table;
 pub use diff::diff_text;
 pub use exec::{ExecEnd, ExecResult, exec_text};
 pub use json::JsonLines;
-pub use ks::{answers, check_pg, gates, ks_info, ks_plan};
+pub use ks::{answers, check_pg, check_pg_json, gates, ks_info, ks_plan};
 pub use outcome::Outcome;
 pub use plan::{plan_text, reason_words};
 pub use runs::{RunRow, run_word, runs_text};

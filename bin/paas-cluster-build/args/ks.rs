@@ -70,7 +70,11 @@ pub enum KsAction {
         json: bool,
     },
     /// Say what each side sees when rooms are cut from each other, and what each choice loses.
-    Advise,
+    Advise {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The two databases.
@@ -91,15 +95,22 @@ impl From<DbName> for Db {
     }
 }
 
-/// The options of every change of the global control plane.
+/// How a plan is shown, and whether it's carried out.
 #[derive(Debug, Clone, Args)]
-pub struct KsChange {
+pub struct Showing {
     /// Only look and print go or no-go, with the stages and how long they take.
     #[arg(long)]
     pub rehearse: bool,
     /// Print gates and stages as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The options of every change of the databases.
+#[derive(Debug, Clone, Args)]
+pub struct KsChange {
+    #[command(flatten)]
+    pub showing: Showing,
     /// The room that can't be asked and is known to be dark: instead of typing its name.
     #[arg(long, value_name = "ROOM")]
     pub confirm: Option<String>,
@@ -117,12 +128,16 @@ pub enum ZoneAction {
         /// How it is.
         status: ZoneStatus,
         #[command(flatten)]
+        showing: Showing,
+        #[command(flatten)]
         options: RunOptions,
     },
     /// Mark a zone active again after a disaster (ActiveDisasterZone).
     Activate {
         /// The zone.
         zone: String,
+        #[command(flatten)]
+        showing: Showing,
         #[command(flatten)]
         options: RunOptions,
     },

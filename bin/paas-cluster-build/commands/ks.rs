@@ -16,7 +16,7 @@ use paas_cluster_build::report;
 use serde_json::json;
 
 use super::build::resume_line;
-use crate::args::{Common, KsAction, KsChange, ZoneAction};
+use crate::args::{Common, KsAction, KsChange, Showing, ZoneAction};
 use crate::conductor::{Conductor, Survey, describe};
 use crate::confirm::{Harm, confirm};
 use crate::exit::{Exit, Failure};
@@ -43,7 +43,7 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
         }
         KsAction::CheckPg { db, json } => {
             let database = database(&site, (*db).into())?;
-            show(*json, &json!(database), || {
+            show(*json, &report::check_pg_json(&site, &database), || {
                 report::check_pg(&site, &database)
             });
             let is_well = database.is_protected() && database.strays().is_empty();
@@ -52,12 +52,16 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
         KsAction::Doctor { json } => {
             let answers = ks::doctor(&site);
             show(*json, &json!(answers), || report::answers(&answers));
-            Ok(well(answers.iter().all(|answer| answer.is_well)))
+            Ok(well(
+                answers.iter().all(|answer| answer.is_well != Some(false)),
+            ))
         }
-        KsAction::Advise => {
-            for line in ks::advise(&site) {
-                anstream::println!("{}", report::printable(&line));
-            }
+        KsAction::Advise { json } => {
+            let advice = ks::advise(&site);
+            show(*json, &json!(advice), || {
+                let lines = advice.iter().map(|line| report::printable(line) + "\n");
+                lines.collect()
+            });
             Ok(Exit::Done)
         }
         KsAction::RecoverPg {
@@ -68,11 +72,11 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
             database(&site, (*db).into())?;
             let given_up = change.confirm.as_deref();
             let plan = ks::recover(&site, (*db).into(), primary, given_up);
-            carry_out(&conductor, &plan, change)
+            carry_out_change(&conductor, &plan, change)
         }
         KsAction::Failover { change, .. } | KsAction::Failback { change, .. } => {
             let wished = wished.ok_or_else(|| Failure::usage("which room?"))?;
-            carry_out(&conductor, &ks::switch(&site, &wished), change)
+            carry_out_change(&conductor, &ks::switch(&site, &wished), change)
         }
     }
 }
@@ -81,21 +85,29 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
 pub fn zone(common: &Common, action: &ZoneAction) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let global = global_ks(&workspace)?;
-    let (zone, status, options) = match action {
+    let (zone, status, showing, options) = match action {
         ZoneAction::SetStatus {
             zone,
             status,
+            showing,
             options,
-        } => (zone, status.as_str(), options),
-        ZoneAction::Activate { zone, options } => (zone, "active", options),
+        } => (zone, status.as_str(), showing, options),
+        ZoneAction::Activate {
+            zone,
+            showing,
+            options,
+        } => (zone, "active", showing, options),
     };
     known_zone(global, zone)?;
     let conductor = Conductor::new(&workspace, common, options.limits())?;
     let facts = look(&conductor, global)?;
     let site = site(&conductor, global, &facts);
     let zones = [(zone.clone(), status.to_owned())];
-    let operation = ks::set_zones(&site, &zones).map_err(|why| Failure::new(Exit::Failed, why))?;
-    run(&conductor, &operation, options.yes, Harm::None)
+    let plan = ks::set_zones(&site, &zones);
+    if !shown(&plan, showing) {
+        return Ok(well(plan.is_go()));
+    }
+    run(&conductor, &plan.operation, options.yes, Harm::None)
 }
 
 /// `explain scheme`: needs no cluster file.
@@ -137,18 +149,10 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
                 Ok(database) => database,
                 Err(failure) => return refuse(&failure.message),
             };
-            let answer = json!({
-                "action": "CheckPGResponse",
-                "ret_code": 0,
-                "db_name": db.name(),
-                "status": match (database.primary(), database.is_protected()) {
-                    (None, _) => "error",
-                    (Some(_), false) => "unprotected",
-                    (Some(_), true) => "ok",
-                },
-                "primary_node": database.primary().map(|primary| primary.name.as_str()),
-                "pg_nodes": database.servers,
-            });
+            let mut answer = report::check_pg_json(&site, &database);
+            answer["action"] = json!("CheckPGResponse");
+            answer["ret_code"] = json!(0);
+            answer["db_name"] = json!(db.name());
             anstream::println!("{answer}");
             return Ok(Exit::Done);
         }
@@ -388,18 +392,24 @@ fn well(is_well: bool) -> Exit {
     if is_well { Exit::Done } else { Exit::Failed }
 }
 
-/// Shows the gates; goes on where all are open, after the questions that only a person can answer.
-fn carry_out(conductor: &Conductor<'_>, plan: &KsPlan, change: &KsChange) -> Result<Exit, Failure> {
-    if change.json {
+/// Shows a plan; whether there is anything to go on with.
+fn shown(plan: &KsPlan, showing: &Showing) -> bool {
+    if showing.json {
         anstream::println!("{}", plan_json(plan));
     } else {
         anstream::eprint!("{}", report::ks_plan(plan));
     }
-    if !plan.is_go() {
-        return Ok(Exit::Failed);
-    }
-    if change.rehearse || plan.operation.stages.is_empty() {
-        return Ok(Exit::Done);
+    plan.is_go() && !showing.rehearse && !plan.operation.stages.is_empty()
+}
+
+/// Shows the gates; goes on where all are open, after the questions that only a person can answer.
+fn carry_out_change(
+    conductor: &Conductor<'_>,
+    plan: &KsPlan,
+    change: &KsChange,
+) -> Result<Exit, Failure> {
+    if !shown(plan, &change.showing) {
+        return Ok(well(plan.is_go()));
     }
     if let Some(room) = &plan.unfenced {
         name_the_room(room, change.confirm.as_deref())?;

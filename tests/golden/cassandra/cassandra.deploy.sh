@@ -393,11 +393,30 @@ install_packages() {
 package=''
 url=http://packages.example/apache-cassandra-5.0.2-bin.tar.gz
 sha256=4a2cbcde7b1d2fb3ef3bcb2c9f6a0ba1c0a3c4f7e98f3f0f2b7d5c6a8e9f0b1c
+repository=http://10.8.1.12:8899/
 cluster=cassandra-global-ks
 room=global3a
 seeds=10.8.1.12,10.8.2.12,10.8.3.12
 home=/opt/cassandra
 
+# use_site_repository URL: apt knows the site's own packages from then on. The repository lies in the
+# site's own network; its Release file has a signature where the site made one, and
+# /etc/apt/trusted.gpg.d then holds the key.
+use_site_repository() {
+	list=/etc/apt/sources.list.d/pitrix.list
+	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
+	if ! [ -e "$list" ]; then install -m 0644 /dev/null "$list"; fi
+	put_in_place "$list" "$list.new"
+	begin=$(date +%s)
+	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
+		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
+		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+			printf '%s\n' "$said" | tail -n 5
+			fail "the site's repository $1 can't be read"
+		fi
+		sleep 2
+	done
+}
 install_packages openjdk-17-jre-headless python3-yaml
 if ! getent passwd cassandra >/dev/null; then
 	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
@@ -406,6 +425,7 @@ if [ -n "$package" ]; then
 	# Apache's package starts a service of its own while it's installed. A node that ran once as the
 	# packaged file has it keeps that cluster's name in its data, and refuses ours.
 	systemctl mask --quiet --now cassandra.service
+	if [ -n "$repository" ]; then use_site_repository "$repository"; fi
 	install_packages "$package"
 	config=/etc/cassandra
 	start='/usr/sbin/cassandra -f'

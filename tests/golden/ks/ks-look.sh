@@ -144,7 +144,6 @@ proxy=true
 pgpool=true
 zookeeper=true
 memcached=true
-io_port=8000
 # An entry that leads to a dark room doesn't answer.
 patience=5
 
@@ -157,6 +156,7 @@ look_at_database() {
 	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'received %s %s\n' "$name" "$(printf "select status || ' ' || received_tli || ' ' || sender_host from pg_stat_wal_receiver" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'replayed %s %s\n' "$name" "$(printf 'select extract(epoch from pg_last_xact_replay_timestamp())::bigint' | sql postgres 2>/dev/null | head -n 1)"
+	printf 'zones %s %s\n' "$name" "$(printf "select string_agg(substr(datname, 6), ' ') from pg_database where starts_with(datname, 'zone_')" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
 	control=$("$(pg_bin)/pg_controldata" "$home/data" 2>/dev/null || :)
 	printf 'control %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")"
@@ -197,11 +197,18 @@ look_at_zookeeper() {
 look_at_proxy() {
 	printf 'entry %s\n' "$(cat /var/lib/paas-global-ks/master-room 2>/dev/null || :)"
 	printf 'haproxy %s\n' "$(systemctl is-active haproxy || :)"
+	fronts
 	printf 'health %s\n' "$(http GET 127.0.0.1 7777 /health)"
 }
 
-look_at_io() {
-	printf 'io %s\n' "$(http GET 127.0.0.1 "$io_port" /alive)"
+# What haproxy leads to, as itself sees it: `front api-front UP`.
+fronts() {
+	# shellcheck disable=SC2016 # perl, not this shell, expands it
+	timeout 5 perl -MIO::Socket::UNIX -e '
+		my $haproxy = IO::Socket::UNIX->new(Peer => "/run/haproxy/admin.sock") or exit;
+		print $haproxy "show stat\n";
+		print while <$haproxy>;
+	' 2>/dev/null | awk -F , '$2 == "BACKEND" { print "front", $1, $18 }' || :
 }
 
 look_at_pgpool() {
@@ -231,10 +238,7 @@ for name in $databases; do
 	look_at_members "$name" >"$answers/$name-members" &
 done
 if [ "$zookeeper" = true ]; then look_at_zookeeper >"$answers/zookeeper" & fi
-if [ "$proxy" = true ]; then
-	look_at_proxy >"$answers/proxy" &
-	look_at_io >"$answers/io" &
-fi
+if [ "$proxy" = true ]; then look_at_proxy >"$answers/proxy" & fi
 if [ "$pgpool" = true ]; then look_at_pgpool >"$answers/pgpool" & fi
 if [ "$memcached" = true ]; then look_at_memcached >"$answers/memcached" & fi
 wait

@@ -392,7 +392,6 @@ install_packages() {
 # haproxy: a room's entry (API, websocket, downloads, the zones' front) and its way to the database,
 # which follows the primary by asking Patroni itself. keepalived moves an address between the room's
 # proxies, where the file names one.
-config=/etc/haproxy/haproxy.cfg
 state=/var/lib/paas-global-ks
 own_room=global3a
 first_room=global1a
@@ -401,7 +400,6 @@ io_port=8000
 vip=''
 
 install_packages haproxy
-need_file "$config"
 install -d -m 0755 "$state"
 
 # Which room serves is changed by operations only; a deploy keeps what it finds.
@@ -456,15 +454,11 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 	state=/var/lib/paas-global-ks
 	config=/etc/haproxy/haproxy.cfg
 	. "$state/entry"
-	if [ $# -eq 1 ]; then
-		grep -q " $1 " "$state/webs" || {
-			echo "error: no machine of a room $1 is known here"
-			exit 1
-		}
-		printf '%s\n' "$1" >"$state/master-room.new"
-		mv "$state/master-room.new" "$state/master-room"
-	fi
-	master=$(cat "$state/master-room")
+	master=${1:-$(cat "$state/master-room")}
+	grep -q " $master " "$state/webs" || {
+		echo "error: no machine of a room $master is known here"
+		exit 1
+	}
 
 	# front NAME PORT: where every room serves, its own machines come first; else the serving room's.
 	front() {
@@ -515,6 +509,9 @@ cat >/usr/local/sbin/ks-entry.new <<-'END'
 		systemctl reload-or-restart haproxy
 		rm -f /run/paas-haproxy.stale
 	fi
+	# Last: whoever asks where this entry leads is told what haproxy does.
+	printf '%s\n' "$master" >"$state/master-room.new"
+	mv "$state/master-room.new" "$state/master-room"
 END
 chmod 0755 /usr/local/sbin/ks-entry.new
 mv /usr/local/sbin/ks-entry.new /usr/local/sbin/ks-entry

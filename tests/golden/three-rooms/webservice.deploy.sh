@@ -285,6 +285,7 @@ check_health() {
 	unit_active supervisor || return 1
 	http_answers 7777 /alive || return 1
 	http_answers 7781 /alive || return 1
+	command_succeeds 'supervisorctl status ws_server io_server fg_server billing_resource billing_daemon scheduler_server zone_watcher >/dev/null' || return 1
 }
 
 # What the service itself says of its trouble.
@@ -392,6 +393,7 @@ install_packages() {
 # The services of the global control plane, under supervisord: the site's own packages, from its own
 # repository.
 repository=http://10.8.1.12:8899/
+packages_digest=0123456789abcdef
 server_settings='{"room":"global3a","address":"10.8.3.12","rooms":["global1a","global2a","global3a"],"mode":"active-active","database":{"host":"10.8.3.11","port":9999,"name":"global","user":"ks"},"memcached":["10.8.3.11:11211"],"zookeeper":["10.8.1.11:2181","10.8.2.11:2181","10.8.3.11:2181"],"zookeeper_across_rooms":true,"io_port":8000}'
 client_settings='{"api":"10.8.3.11:7777","ws":"10.8.3.11:8565","io":"10.8.3.11:8000","zones":{"alpha":"global1a","beta":"global2a","gamma":"global3a"}}'
 password=a-ks_password
@@ -405,23 +407,27 @@ services="$services "scheduler_server
 services="$services "zone_watcher
 
 
+# use_site_repository URL: apt knows the site's own packages from then on. The repository lies in the
+# site's own network; its Release file has a signature where the site made one, and
+# /etc/apt/trusted.gpg.d then holds the key.
+use_site_repository() {
+	list=/etc/apt/sources.list.d/pitrix.list
+	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
+	if ! [ -e "$list" ]; then install -m 0644 /dev/null "$list"; fi
+	put_in_place "$list" "$list.new"
+	begin=$(date +%s)
+	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
+		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
+		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+			printf '%s\n' "$said" | tail -n 5
+			fail "the site's repository $1 can't be read"
+		fi
+		sleep 2
+	done
+}
 install_packages supervisor python3 python3-psycopg2 python3-kazoo python3-yaml
-
-# The repository lies in the site's own network; its Release file has a signature where the site
-# made one, and /etc/apt/trusted.gpg.d then holds the key.
-list=/etc/apt/sources.list.d/pitrix.list
-printf 'deb [trusted=yes] %s ./\n' "$repository" >"$list.new"
-if ! [ -e "$list" ]; then install -m 0644 /dev/null "$list"; fi
-put_in_place "$list" "$list.new"
-begin=$(date +%s)
-until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
-	! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-	if [ $(($(date +%s) - begin)) -ge 60 ]; then
-		printf '%s\n' "$said" | tail -n 5
-		fail "the site's repository $repository can't be read"
-	fi
-	sleep 2
-done
+if [ -n "$packages_digest" ]; then log "the site's own packages: $packages_digest"; fi
+use_site_repository "$repository"
 names=
 for service in $services; do names="$names pitrix-$(printf %s "$service" | tr _ -)"; done
 # shellcheck disable=SC2086 # one word for each package
@@ -432,6 +438,10 @@ if ! getent passwd pitrix >/dev/null; then
 	useradd --system --home-dir /var/lib/pitrix --shell /usr/sbin/nologin pitrix
 fi
 install -d -m 0755 /etc/pitrix /var/log/pitrix
+# Other packages than the services were last started with are a reason to restart them.
+# shellcheck disable=SC2086 # one word for each package
+dpkg-query -W $names >/etc/pitrix/packages.new
+put_new /etc/pitrix/packages "$stale" 0644 root
 # The password goes in by a pipe, and into a file for the services alone.
 (
 	umask 077

@@ -1,0 +1,162 @@
+#!/bin/sh
+# What every script of an operation on the global control plane begins with. Runs as root.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 022
+
+log() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf 'error: %s\n' "$*"
+	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
+# http METHOD HOST PORT PATH: prints the status, and the body in one line behind it. Waits $patience
+# seconds.
+patience=12
+http() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout "$patience" bash -c '
+		exec 3<>"/dev/tcp/$2/$3" || exit
+		printf "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" "$1" "$4" >&3
+		cat <&3
+	' bash "$@" 2>/dev/null | tr -d '\000\r' | awk '
+		NR == 1 { status = $2 }
+		body { text = text $0 " " }
+		/^$/ { body = 1 }
+		END { print (status == "" ? "000" : status), text }
+	' || echo 000
+}
+
+# says PORT PATH: a GET on this host is answered with 200.
+says() {
+	case $(http GET 127.0.0.1 "$1" "$2") in
+	200*) return 0 ;;
+	esac
+	return 1
+}
+
+# ask_all PATH ADDRESS...: a line for each server of the database in use, with its address and the
+# status that its Patroni answers: 000 where nothing takes the call, `mute` where that says nothing.
+# All are asked at once, and one that is dark doesn't hold up for long what saves the others.
+ask_all() {
+	path=$1
+	shift
+	for address in "$@"; do
+		{
+			answer=000
+			# shellcheck disable=SC2016 # bash, not this shell, expands it
+			if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$address" "$rest" 2>/dev/null; then
+				answer=$(http GET "$address" "$rest" "$path")
+				case $answer in 000*) answer=mute ;; esac
+			fi
+			printf '%s %s\n' "$address" "${answer%% *}"
+		} &
+	done
+	wait
+}
+
+# primary_among ADDRESS...: the one of these servers that takes writes; nothing where none does.
+primary_among() {
+	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
+}
+
+# One of $peers takes writes; says which.
+# shellcheck disable=SC2086,SC2154 # addresses, a word each, which the script has
+has_primary() {
+	primary=$(primary_among $peers)
+	if [ -z "$primary" ]; then return 1; fi
+	log "$primary is the primary"
+}
+
+# zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
+# is none.
+zookeeper_says() {
+	# shellcheck disable=SC2016 # bash, not this shell, expands it
+	timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/2181" && printf %s "$2" >&3 && cat <&3' bash "$@" 2>/dev/null | tr -d '\000\r' || :
+}
+
+# What this host's ZooKeeper is: leader, follower or standalone; nothing where it serves nobody.
+zookeeper_mode() {
+	zookeeper_says 127.0.0.1 srvr | sed -n 's/^Mode: //p'
+}
+
+# await_zookeeper SECONDS: started until it serves. Its guard may say no until others have taken over
+# the list of members, so it's tried again.
+await_zookeeper() {
+	begin=$(now)
+	until [ -n "$(zookeeper_mode)" ]; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then
+			journalctl -q --no-pager -o cat -n 10 -u paas-zookeeper || :
+			fail "ZooKeeper serves nobody after $1 s"
+		fi
+		systemctl start paas-zookeeper 2>/dev/null || :
+		sleep 0.5
+	done
+	log "ZooKeeper serves as $(zookeeper_mode)"
+}
+
+# shellcheck disable=SC2034 # not every script needs all of it
+# use DATABASE: sets what belongs to the global or the recovery database.
+use() {
+	database=$1
+	case $database in
+	global) port=5432 rest=8008 ;;
+	recovery) port=5433 rest=8009 ;;
+	*) fail "there is no database $database" ;;
+	esac
+	unit=pg-$database
+	config=/etc/patroni/$database.yml
+	home=/var/lib/postgresql/paas-$database
+}
+
+# sql: runs what it reads as the administrator, on this host's server of the database in use. It
+# never waits for a standby.
+sql() {
+	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
+		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		-h /var/run/postgresql -p "$port" -U postgres "$@"
+}
+
+# Where PostgreSQL's own programs are.
+pg_bin() {
+	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+}
+
+# The name of the server of the database in use.
+own_name() {
+	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
+}
+
+# Writes a row as a client does: acknowledged once those confirmed that commits wait for.
+use global
+id=verify-r1-10.8.4.11
+
+begin=$(now)
+until says "$rest" /primary; do
+	if [ $(($(now) - begin)) -ge 60 ]; then fail 'this server takes no writes after 60 s'; fi
+	sleep 0.2
+done
+said=$(
+	sql -v id="$id" "$database" 2>&1 <<-'END'
+		set client_min_messages = warning;
+		set synchronous_commit = on;
+		create table if not exists paas_verify (id text primary key);
+		delete from paas_verify;
+		insert into paas_verify values (:'id');
+	END
+) || fail "$id could not be written: $said"
+# PostgreSQL only warns where it gave up waiting.
+case $said in
+*'canceling wait'*) fail "$id was written, but nobody that commits wait for confirmed it" ;;
+esac
+log "written: $id"

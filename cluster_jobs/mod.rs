@@ -85,6 +85,14 @@ fn zookeeper_addresses(context: &Context<'_>) -> Result<Vec<String>, JobError> {
     Ok(hosts.map(|host| format!("{}:2181", in_url(host))).collect())
 }
 
+/// Where the ZooKeepers of the other rooms listen.
+fn zookeepers_of_others(context: &Context<'_>) -> Result<Vec<String>, JobError> {
+    let (ks, room) = context.room()?;
+    let others = ks.rooms.iter().filter(|other| other.name != room.name);
+    let hosts = others.flat_map(|other| context.cluster.hosts_in(other, "zookeeper"));
+    Ok(hosts.map(|host| format!("{}:2181", in_url(host))).collect())
+}
+
 /// An address as it stands before a colon and a port: an IPv6 one in brackets.
 fn in_url(host: IpAddr) -> String {
     match host {

@@ -137,6 +137,7 @@ fn every_script_of_an_operation_on_the_global_control_plane() {
         );
         let flags = [
             "cache",
+            "given_up",
             "memcached",
             "pgpool",
             "planned",

@@ -27,16 +27,16 @@ fn a_planned_switch_stops_the_old_room_first_and_ends_with_it_following() {
             "ks-serve 10.8.5.11",
             "ks-write 10.8.4.11",
             "ks-write 10.8.5.11",
-            // What both rooms cached is the room that served before.
-            "ks-forget 10.8.4.11",
-            "ks-forget 10.8.4.13",
-            "ks-forget 10.8.5.11",
-            "ks-forget 10.8.5.13",
             "ks-follow-global 10.8.4.11",
             "ks-follow-global 10.8.4.12",
             "ks-seen-global 10.8.4.11",
             "ks-seen-global 10.8.4.12",
             "ks-seen-global 10.8.5.11",
+            // What both rooms cached is the room that served before.
+            "ks-forget 10.8.4.11",
+            "ks-forget 10.8.4.13",
+            "ks-forget 10.8.5.11",
+            "ks-forget 10.8.5.13",
         ]
     );
     assert_eq!(plan.unfenced, None);

@@ -96,18 +96,82 @@ def local_control():
     return {key.strip(): value.strip() for key, value in lines}
 
 
-def keep_log(control):
+def bytes_of(lsn):
+    """Reads PostgreSQL's 16/B374D848: two halves in hexadecimal digits."""
+    high, low = lsn.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def parted_at(leader, timeline):
+    """Where the other room's history left this timeline, in bytes of the log; None if unknown."""
+    answer = get(leader, "/history")
+    try:
+        history = json.loads(answer[1]) if answer[0] == 200 else []
+        return next(int(entry[1]) for entry in history if int(entry[0]) == timeline)
+    except (TypeError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def has_led(control):
+    """Whether this server was the last primary of its room, not one that follows or a fresh copy."""
+    state = control.get("Database cluster state", "")
+    is_copy = os.path.exists(os.path.join(data, "backup_label"))
+    return not is_copy and state not in ("in archive recovery", "shut down in recovery")
+
+
+def keep_log(control, leader):
     """Keeps the end of what this room wrote, which a rewind throws away; the newest two of them."""
+    timeline = int(control.get("Latest checkpoint's TimeLineID") or 0)
+    parted = parted_at(leader, timeline)
     if control.get("Database cluster state", "").startswith("shut down"):
-        return
+        # Stopped in order: its end is known, and mostly the other room has all of it.
+        end = bytes_of(control.get("Latest checkpoint location") or "0/0")
+        if parted is None or end < parted:
+            return
     home = os.path.dirname(data)
-    kept = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
-    for name in kept[:-1]:
+    found = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
+    kept = [name for name in found if not name.endswith(".half")]
+    # What an earlier try couldn't finish is no log.
+    for name in [name for name in found if name.endswith(".half")] + kept[:-1]:
         shutil.rmtree(os.path.join(home, name))
+    size = int(control.get("Bytes per WAL segment") or 16 << 20)
+    first = ""
+    if parted is not None:
+        first = f"{timeline:08X}{parted >> 32:08X}{(parted & 0xFFFFFFFF) // size:08X}"
     target = os.path.join(home, time.strftime("wal.before-%Y%m%dT%H%M%SZ", time.gmtime()))
-    shutil.copytree(os.path.join(data, "pg_wal"), target + ".half", symlinks=True)
-    os.rename(target + ".half", target)
+    log = os.path.join(data, "pg_wal")
+    try:
+        os.mkdir(target + ".half", 0o700)
+        for name in sorted(os.listdir(log)):
+            if os.path.isfile(os.path.join(log, name)) and (len(name) != 24 or name >= first):
+                shutil.copy2(os.path.join(log, name), target + ".half")
+        os.rename(target + ".half", target)
+    except OSError as error:
+        shutil.rmtree(target + ".half", ignore_errors=True)
+        stay(f"what this room wrote last can't be kept ({error.strerror}); make room in {home}")
     print(f"room-guard: what this room wrote last is kept in {target}")
+
+
+def had_database(hosts, members):
+    """Whether the other room has had a database: its servers or its ZooKeeper say so. None where the
+    latter can't be asked."""
+    for host in hosts:
+        answer = get(host, "/patroni")
+        if isinstance(answer, tuple) and json.loads(answer[1]).get("database_system_identifier"):
+            return True
+    if not any(at_once.map(serves, members)):
+        return None
+    other = KazooClient(hosts=",".join(members), timeout=10, read_only=True)
+    try:
+        other.start(timeout=15)
+        # Empty while its first database is being made.
+        return bool(other.get(f"/service/{facts['scope']}/initialize")[0])
+    except NoNodeError:
+        return False
+    except Exception:
+        return None
+    finally:
+        other.stop()
 
 
 # A held start is tried again, and a machine's boot isn't over while one is under way: so no long waits.
@@ -135,10 +199,11 @@ leaders = [host for host in facts["others"] if says(host, "/primary")]
 other_leads = bool(leaders) or any(not config.get("standby_cluster") for config in configs)
 has_data = os.path.exists(os.path.join(data, "PG_VERSION"))
 
-if own is not None and own.get("standby_cluster"):
+follows = own is not None and bool(own.get("standby_cluster"))
+if follows and not (leaders and has_data and has_led(local_control())):
     go("this room follows the other one")
 
-if other_leads:
+if other_leads or follows:
     if has_data:
         if not leaders:
             stay("the other room is just taking over; its data can't be compared with this room's yet")
@@ -152,7 +217,9 @@ if other_leads:
                 "both rooms have led on one timeline, so this one can't be rewound; "
                 f"paas-cluster-build ks recover-pg --db {database} --primary NODE copies it anew"
             )
-        keep_log(control)
+        keep_log(control, leaders[0])
+    if follows:
+        go("this room follows the other one")
     follower = dict(own or facts["bootstrap"])
     follower["standby_cluster"] = facts["standby_cluster"]
     # The slot for the other room is the leading room's to keep.
@@ -170,10 +237,18 @@ if other_leads:
         pass
     go("the other room leads: this one follows it from now on")
 
-if configs:
+if not has_data and own is None:
+    # Patroni would make an empty database here. The other room's may be the only one that is left.
+    known = had_database(facts["others"], facts["others_zookeeper"])
+    if known:
+        stay(
+            "nothing is here, and the other room has the database; paas-cluster-build ks failover --to "
+            "it makes it writable, and this one follows then"
+        )
+    if known is False:
+        go("nothing is here yet, nor in the other room: a first start")
+elif configs:
     go("the other room follows this one, or waits for it")
-if not has_data and own is None and any(answer is not None for answer in answers):
-    go("nothing is here yet, nor in the other room: a first start")
 if may_start_alone:
     go("the other room can't be asked, but a person said that this one may start alone")
 stay(

@@ -192,6 +192,7 @@ pub(super) fn guard(
         "scope": database.name,
         "data_dir": data_dir(database),
         "zookeeper": zookeeper,
+        "others_zookeeper": crate::cluster_jobs::zookeepers_of_others(context)?,
         "peers": of_room(true),
         "others": of_room(false),
         "standby_cluster": standby_cluster(database, &room.name),

@@ -2,7 +2,7 @@
 use global
 room={{ room }}
 
-if ! says "$rest" /primary; then fail 'this server is no primary any more'; fi
+if ! await_primary 30; then fail 'this server is no primary any more'; fi
 if [ -n "$room" ]; then
 	sql -v room="$room" global <<-'END'
 		set client_min_messages = warning;

@@ -2,11 +2,7 @@
 use {{ database }}
 id={{ id }}
 
-begin=$(now)
-until says "$rest" /primary; do
-	if [ $(($(now) - begin)) -ge 60 ]; then fail 'this server takes no writes after 60 s'; fi
-	sleep 0.2
-done
+if ! await_primary 60; then fail 'this server takes no writes after 60 s'; fi
 said=$(
 	sql -v id="$id" "$database" 2>&1 <<-'END'
 		set client_min_messages = warning;

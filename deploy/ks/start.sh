@@ -15,12 +15,8 @@ if ! systemctl start "$unit"; then
 	journalctl -q --no-pager -o cat -n 5 -u "$unit" || :
 	fail 'the guard did not let it start'
 fi
-begin=$(now)
-until says "$rest" /primary; do
-	if [ $(($(now) - begin)) -ge 120 ]; then
-		journalctl -q --no-pager -n 20 -u "$unit" || :
-		fail 'it did not become the primary in 120 s'
-	fi
-	sleep 0.5
-done
+if ! await_primary 120; then
+	journalctl -q --no-pager -n 20 -u "$unit" || :
+	fail 'it did not become the primary in 120 s'
+fi
 log 'it is the primary'

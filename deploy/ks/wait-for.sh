@@ -7,7 +7,8 @@ value=null
 if [ -n "$names" ]; then value=$names; fi
 patronictl -c "$config" edit-config --force -q -p "synchronous_standby_names=$value" >/dev/null
 begin=$(now)
-until [ "$(printf 'show synchronous_standby_names' | sql postgres)" = "$names" ]; do
+# One that says nothing at all doesn't say "nobody".
+until [ "$(printf "select 'waits for ' || current_setting('synchronous_standby_names')" | sql postgres || :)" = "waits for $names" ]; do
 	if [ $(($(now) - begin)) -ge 30 ]; then fail 'the server did not take it over in 30 s'; fi
 	sleep 0.2
 done

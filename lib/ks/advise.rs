@@ -4,6 +4,8 @@ use super::Site;
 use super::checks::is_stuck;
 use super::database::{Database, Db};
 use super::facts::Role;
+use super::gate::Verdict;
+use super::majority::quorum;
 
 /// Says it in lines.
 pub fn advise(site: &Site<'_>) -> Vec<String> {
@@ -78,6 +80,12 @@ fn state(site: &Site<'_>, database: &Database<'_>, lines: &mut Vec<String>) {
 fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
     let database = site.database(Db::Global);
     if site.ks.scheme.heals_itself() {
+        let mut gates = Vec::new();
+        quorum(site, &mut gates);
+        if let Some(closed) = gates.iter().find(|gate| gate.verdict != Verdict::Go) {
+            lines.push(format!("a person has to decide: {}", closed.finding));
+            return;
+        }
         lines.push(
             "nothing has to be decided: the side with a majority of ZooKeeper goes on by itself, \
              the other stops writing before that"
@@ -93,8 +101,9 @@ fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
             .collect();
         lines.push(format!(
             "{} both take writes. Whichever is given up loses what it took since they parted: \
-             stop it at once (`systemctl stop pg-global`), keep its data directory, then `ks \
-             recover-pg --db global --primary` the other",
+             stop it at once, with every other server of its room, those that follow first \
+             (`systemctl disable --now pg-global`: another one there would take over), keep its data \
+             directory, then `ks recover-pg --db global --primary` the other",
             names.join(" and ")
         ));
         return;
@@ -157,10 +166,11 @@ fn leave(site: &Site<'_>, to: &str) -> String {
             continue;
         };
         confirm = format!(" --confirm {}", primary.room);
-        for server in database
-            .in_room(primary.room)
-            .filter(|server| server.runs())
-        {
+        // Those that follow first: once the primary is gone, one of them would take over.
+        let mut servers: Vec<_> = database.in_room(primary.room).collect();
+        servers.retain(|server| server.runs());
+        servers.sort_by_key(|server| server.name == primary.name);
+        for server in servers {
             commands.push(format!(
                 "`exec --root --limit {} -- systemctl disable --now pg-{}`",
                 server.host,

@@ -23,8 +23,8 @@ pub(super) fn one_primary(database: &Database<'_>, gates: &mut Vec<Gate>) {
         _ => Gate::no(
             question,
             format!(
-                "{} all take writes: decide which one's data counts, stop the others \
-                 (`systemctl stop pg-{}` there), and look again",
+                "{} all take writes: decide which one's data counts, stop all servers of the other's \
+                 room, those that follow first (`systemctl disable --now pg-{}` there), and look again",
                 names.join(" and "),
                 database.db.name()
             ),
@@ -229,6 +229,14 @@ pub(super) fn caught_up(database: &Database<'_>, server: &Server<'_>, gates: &mu
                 server.words(),
                 database.db.name(),
                 database.primary().map_or("NODE", |p| p.name.as_str())
+            ),
+        ),
+        // What is received, but not replayed, holds the promotion up.
+        Some(lag) if lag <= NEAR && database.unreplayed(server) > NEAR => Gate::no(
+            question,
+            format!(
+                "it has {} bytes to replay yet, maybe held up by a query; wait until it has",
+                database.unreplayed(server)
             ),
         ),
         Some(lag) if lag <= NEAR => Gate::go(question, format!("it is {lag} bytes behind")),

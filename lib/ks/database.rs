@@ -89,6 +89,8 @@ pub struct Database<'a> {
     pub db: Db,
     /// Its servers in the file's order.
     pub servers: Vec<Server<'a>>,
+    /// Whether its primary never acknowledges alone: with three rooms.
+    pub is_to_be_strict: bool,
 }
 
 impl<'a> Database<'a> {
@@ -108,6 +110,7 @@ impl<'a> Database<'a> {
         Database {
             db,
             servers: hosts.filter_map(server).collect(),
+            is_to_be_strict: ks.scheme.heals_itself() && ks.rooms.len() > 2,
         }
     }
 
@@ -148,6 +151,18 @@ impl<'a> Database<'a> {
     pub fn lag(&self, server: &Server<'_>) -> Option<u64> {
         let ahead = self.primary()?.view?.location?;
         Some(ahead.saturating_sub(server.view?.location?))
+    }
+
+    /// How many bytes a server has received and not replayed yet.
+    pub fn unreplayed(&self, server: &Server<'_>) -> u64 {
+        let bytes = |view: &ServerView| Some(view.location?.saturating_sub(view.replayed?));
+        server.view.and_then(bytes).unwrap_or(0)
+    }
+
+    /// Whether commits ought to wait for another room always, and don't.
+    pub fn lacks_strictness(&self) -> bool {
+        let strict = self.primary().and_then(|primary| primary.view?.is_strict);
+        self.is_to_be_strict && strict == Some(false)
     }
 
     /// Lists the servers that run beside one.

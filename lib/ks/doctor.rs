@@ -151,6 +151,15 @@ fn database(site: &Site<'_>, db: Db) -> Answer {
             primary.name
         ));
     }
+    if let Some(primary) = database.primary().filter(|_| database.lacks_strictness()) {
+        troubles.push(format!(
+            "{} may acknowledge alone since a person had it go on without the others; `ks recover-pg \
+             --db {} --primary {}` has commits wait for another room always",
+            primary.name,
+            db.name(),
+            primary.name
+        ));
+    }
     for server in database.strays() {
         troubles.push(format!("{}: {}", server.name, server.words()));
     }

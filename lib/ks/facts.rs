@@ -71,6 +71,10 @@ pub struct ServerView {
     pub timeline: Option<u64>,
     /// How far it has written or replayed, in bytes of WAL.
     pub location: Option<u64>,
+    /// How far it has replayed, in bytes of WAL; only of one that follows.
+    pub replayed: Option<u64>,
+    /// The identifier that its database got when it was made: another one is another database.
+    pub identifier: Option<String>,
     /// Who follows it at this moment.
     pub followers: Vec<Follower>,
     /// Whose confirmation its commits wait for, as PostgreSQL writes it.
@@ -209,7 +213,8 @@ impl HostView {
                 "pgpool" => view.pgpool = Some(rest.to_owned()),
                 "cached" => view.cached = Some(rest.to_owned()),
                 "unit" | "node" | "config" | "cluster" | "sync" | "received" | "replayed"
-                | "zones" | "why" | "control" | "closed" | "aside" | "given-up" | "uncounted" => {
+                | "zones" | "why" | "control" | "system" | "closed" | "aside" | "given-up"
+                | "uncounted" => {
                     let (database, rest) = rest.split_once(' ').unwrap_or((rest, ""));
                     let server = view.servers.entry(database.to_owned()).or_default();
                     server.note(key, rest.trim());
@@ -241,6 +246,7 @@ impl ServerView {
                 let xlog = patroni.xlog;
                 let received = xlog.received_location.max(xlog.replayed_location);
                 self.location = xlog.location.or(received);
+                self.replayed = xlog.replayed_location;
                 self.followers = patroni.replication;
             }
             "config" if rest.starts_with("200") => {
@@ -268,6 +274,7 @@ impl ServerView {
             "zones" => self.zones = rest.split_whitespace().map(str::to_owned).collect(),
             "replayed" => self.replayed_at = rest.parse().ok(),
             "control" => self.checkpoint_timeline = rest.parse().ok(),
+            "system" if !rest.is_empty() => self.identifier = Some(rest.to_owned()),
             "closed" => {
                 let (lsn, state) = rest.split_once(' ').unwrap_or((rest, ""));
                 let state = state.to_owned();

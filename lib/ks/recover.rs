@@ -42,7 +42,8 @@ pub fn recover(site: &Site<'_>, db: Db, name: &str, given_up: Option<&str>) -> K
     }
     match database.primary() {
         Some(primary) if primary.name == server.name => {
-            let followers = adopt(site, &database, server, &mut plan);
+            let followers = adopt(site, &database, server, given_up, &mut plan);
+            lead_here(site, &database, server, &mut plan.operation.stages);
             if !plan.operation.stages.is_empty() {
                 let proof = proof::writable(site, &database, server, &followers);
                 plan.operation.stages.extend(proof);
@@ -98,6 +99,7 @@ pub(super) fn adopt<'b, 'a>(
     site: &Site<'_>,
     database: &'b Database<'a>,
     primary: &Server<'_>,
+    given_up: Option<&str>,
     plan: &mut KsPlan,
 ) -> Vec<&'b Server<'a>> {
     let is_alone = is_stuck(database, primary);
@@ -152,6 +154,9 @@ pub(super) fn adopt<'b, 'a>(
             ),
         ),
     });
+    for server in &back {
+        not_worth_more(database, primary, server, given_up, plan);
+    }
     // One that followed by itself keeps the log of what it gave up; that is counted now.
     let is_uncounted = |server: &&Server<'_>| {
         server.role() != Some(Role::Primary)
@@ -167,6 +172,7 @@ pub(super) fn adopt<'b, 'a>(
         &followed,
         primary.host,
         false,
+        given_up,
     ));
     if let Some(other) = across {
         let will_follow = |server: &Server<'_>| server.view.is_some();
@@ -176,11 +182,8 @@ pub(super) fn adopt<'b, 'a>(
             stages.push(stages::wait_for(database, primary.host, &wanted));
         }
     }
-    if database.db == Db::Global && !site.ks.scheme.heals_itself() {
-        lead_here(site, primary, stages);
-    }
     if site.ks.scheme.heals_itself() && site.ks.rooms.len() > 2 {
-        insist(database, primary, plan);
+        insist(site, database, primary, plan);
     }
     plan.expected_seconds = 5 + 60 * back.len() as u64;
     let mut followers = database.running_beside(primary);
@@ -196,12 +199,54 @@ fn alone_now(primary: &Server<'_>) -> String {
     )
 }
 
-/// With three rooms commits wait for another one always; where too few of these can be asked, they go
-/// on alone.
-fn insist(database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
+/// One that is to be copied anew may have what nobody else has: then a person names its room.
+fn not_worth_more(
+    database: &Database<'_>,
+    primary: &Server<'_>,
+    server: &Server<'_>,
+    given_up: Option<&str>,
+    plan: &mut KsPlan,
+) {
+    let question = &format!("has {} nothing that {} lacks?", server.name, primary.name);
+    let identifier = |server: &Server<'_>| server.view?.identifier.clone();
+    let (own, theirs) = (identifier(primary), identifier(server));
+    if own.is_some() && theirs.is_some() && own != theirs {
+        plan.gates.push(Gate::no(
+            question,
+            "it's another database altogether, with an identifier of its own. If that one counts, stop \
+             the primary and leave it stopped; if not, move its data directory aside on its host",
+        ));
+        return;
+    }
+    let held = server.view.and_then(|view| view.held.as_deref());
+    let both_led = held.filter(|why| why.contains("both rooms have led"));
+    let better = better(database, primary, |other| other.name == server.name);
+    let Some(why) = better.or(both_led.map(|_| format!("{} has led as well", server.name))) else {
+        return;
+    };
+    let lost = format!("what only {} has: {why}", server.name);
+    if given_up == Some(server.room) {
+        plan.gates
+            .push(Gate::warn(question, format!("{why}; it is given up")));
+        plan.loses = lost;
+    } else {
+        plan.gates.push(Gate::no(
+            question,
+            format!(
+                "{why}. Look which one took the writes that count: to follow, it gives up {lost}. \
+                 Copy its data directory first, then add `--confirm {}`",
+                server.room
+            ),
+        ));
+    }
+}
+
+/// With three rooms commits wait for another one always, in both databases; where too few of the
+/// others can be asked, they go on alone.
+fn insist(site: &Site<'_>, database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
     let is_strict = primary.view.and_then(|view| view.is_strict);
-    let mut servers = database.servers.iter();
-    let strict = servers.any(|other| other.room != primary.room && other.view.is_some());
+    let mut others = database.servers.iter();
+    let strict = others.any(|other| other.room != primary.room && other.view.is_some());
     // Left half-way: nobody needs to confirm, but commits wait for anybody.
     let hangs = !strict && primary.view.is_some_and(|view| view.waits_for == "*");
     if hangs || is_strict.is_some_and(|is| is != strict) {
@@ -209,18 +254,53 @@ fn insist(database: &Database<'_>, primary: &Server<'_>, plan: &mut KsPlan) {
         stages.push(majority::elect(database, primary, strict));
         if !strict {
             plan.loses = alone_now(primary);
+            if !Ensemble::of(site).is_reduced() {
+                let rooms = site.ks.rooms.iter().map(|room| room.name.as_str());
+                let others: Vec<&str> = rooms.filter(|room| *room != primary.room).collect();
+                plan.unfenced = Some(others.join(","));
+            }
         }
+    }
+    // What was left alone together insists again together.
+    let other = site.database(if database.db == Db::Global {
+        Db::Recovery
+    } else {
+        Db::Global
+    });
+    if strict
+        && let Some(there) = other.primary()
+        && there.view.and_then(|view| view.is_strict) == Some(false)
+    {
+        let stages = &mut plan.operation.stages;
+        stages.push(majority::elect(&other, there, true));
     }
 }
 
 /// What came back may still lead to where the primary was, or have that cached.
-fn lead_here(site: &Site<'_>, primary: &Server<'_>, stages: &mut Vec<Outline>) {
-    let views = site.facts.hosts.values();
+fn lead_here(
+    site: &Site<'_>,
+    database: &Database<'_>,
+    primary: &Server<'_>,
+    stages: &mut Vec<Outline>,
+) {
+    if database.db != Db::Global || site.ks.scheme.heals_itself() {
+        return;
+    }
     let leads_astray =
         |entry: &Option<String>| entry.as_deref().is_some_and(|room| room != primary.room);
-    if views.clone().any(|view| leads_astray(&view.entry)) {
+    let mut views = site.facts.hosts.values();
+    if views.any(|view| leads_astray(&view.entry)) {
         stages.push(stages::serve(site, primary.room));
     }
+    forget_what_is_stale(site, primary, stages);
+}
+
+/// A room that has another one cached as the one that serves forgets it.
+pub(super) fn forget_what_is_stale(
+    site: &Site<'_>,
+    primary: &Server<'_>,
+    stages: &mut Vec<Outline>,
+) {
     for room in &site.ks.rooms {
         let hosts = site.facts.hosts.iter();
         let mut caches = hosts.filter(|(host, _)| room.hosts.contains(host));
@@ -282,7 +362,14 @@ fn hand_over(
     stages.extend(stages::stop_room(database, primary.room, &leader.name));
     stages.push(promotion);
     let old: Vec<&Server<'_>> = database.in_room(primary.room).collect();
-    stages.extend(stages::follow(site, database, &old, leader.host, true));
+    stages.extend(stages::follow(
+        site,
+        database,
+        &old,
+        leader.host,
+        true,
+        None,
+    ));
     let names = database.any_of(primary.room);
     stages.push(stages::wait_for(database, leader.host, &names));
     stages.extend(proof::writable(site, database, leader, &old));
@@ -359,9 +446,7 @@ fn take_over(
                 .push(stages::wait_for(database, server.host, ""));
         }
         let stages = &mut plan.operation.stages;
-        if database.db == Db::Global {
-            lead_here(site, server, stages);
-        }
+        lead_here(site, database, server, stages);
         stages.extend(proof::writable(site, database, server, &[]));
     } else {
         if database.db == Db::Global {

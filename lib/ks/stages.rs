@@ -72,12 +72,14 @@ pub(super) fn follow(
     servers: &[&Server<'_>],
     primary: IpAddr,
     all_stopped: bool,
+    given_up: Option<&str>,
 ) -> Vec<Outline> {
     let task = |server: &Server<'_>| {
         about(database.db, KsScript::Follow, server.host)
             .with("primary", primary.to_string())
             .with("room_has_own_cluster", !site.ks.scheme.heals_itself())
             .with("peers", database.addresses(server.room))
+            .with("given_up", given_up == Some(server.room))
     };
     let mut rooms: Vec<&str> = Vec::new();
     let (mut first, mut then) = (Vec::new(), Vec::new());

@@ -171,16 +171,22 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     let mut neighbours = database.running_beside(leader);
     neighbours.retain(|server| server.room == wish.to);
     if !is_planned {
-        stages.push(stages::forget(site, &[&wish.to]));
         stages.extend(proof::writable(site, database, leader, &neighbours));
+        stages.push(stages::forget(site, &[&wish.to]));
         return;
     }
-    // The first thing that clients want is looked at first; the rest takes its time.
+    // First what clients wait for, then what keeps their data, and what is cached last.
     let entries = stages::reachable(site, "proxy");
     stages.push(proof::write(site, &entries));
-    stages.push(stages::forget(site, &[&wish.to, &from.name]));
     let old: Vec<&Server<'_>> = database.in_room(&from.name).collect();
-    stages.extend(stages::follow(site, database, &old, leader.host, true));
+    stages.extend(stages::follow(
+        site,
+        database,
+        &old,
+        leader.host,
+        true,
+        None,
+    ));
     if site.ks.waits_across(database.db.job()) {
         let names = database.any_of(&from.name);
         stages.push(stages::wait_for(database, leader.host, &names));
@@ -188,6 +194,7 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     let standbys = old.iter().chain(&neighbours).map(|server| server.host);
     let standbys: Vec<_> = standbys.collect();
     stages.extend(proof::seen(site, &entries, &standbys));
+    stages.push(stages::forget(site, &[&from.name, &wish.to]));
 }
 
 /// The room that served has no primary that can be asked: what that means, and what may be lost.
@@ -235,8 +242,10 @@ pub(super) fn disaster(
     plan.loses = match site.ks.waits_across(database.db.job()) {
         _ if complete => "nothing: it's promoted only with all that was written".to_owned(),
         true => format!(
-            "nothing that was acknowledged while commits waited for {}",
-            leader.room
+            "nothing that was acknowledged while commits waited for {0}. If `recover-pg` had {lost} go \
+             on without {0} since, all from then on is lost{1}",
+            leader.room,
+            last_write(leader)
         ),
         false => format!(
             "what was acknowledged in {lost} and hadn't reached {} yet: replication between the \
@@ -253,18 +262,20 @@ fn finish(site: &Site<'_>, database: &Database<'_>, wish: &Switch, plan: &mut Ks
     let Some(primary) = database.primary() else {
         return;
     };
-    plan.loses = "nothing".to_owned();
     let zones = wish.zones();
+    let is_alone = !site.ks.scheme.heals_itself();
     let stages = &mut plan.operation.stages;
-    if !site.ks.scheme.heals_itself() || !zones.is_empty() {
+    if is_alone || !zones.is_empty() {
         stages.push(stages::note(primary.host, &wish.to, &zones));
     }
-    if !site.ks.scheme.heals_itself() {
+    if is_alone {
         stages.push(stages::serve(site, &wish.to));
     }
     // A switch that was interrupted may have left the old room stopped, and commits alone.
-    let followers = recover::adopt(site, database, primary, plan);
-    plan.operation
-        .stages
-        .extend(proof::writable(site, database, primary, &followers));
+    let followers = recover::adopt(site, database, primary, wish.given_up.as_deref(), plan);
+    let stages = &mut plan.operation.stages;
+    if is_alone {
+        recover::forget_what_is_stale(site, primary, stages);
+    }
+    stages.extend(proof::writable(site, database, primary, &followers));
 }

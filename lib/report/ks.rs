@@ -36,7 +36,8 @@ pub fn ks_info(site: &Site<'_>) -> String {
                 })
             })
             .collect();
-        let _ = write!(text, "{:<16} {}", room.name, entries.join(", "));
+        let entries = super::printable(&entries.join(", "));
+        let _ = write!(text, "{:<16} {entries}", room.name);
         if silent > 0 {
             let _ = write!(
                 text,
@@ -65,7 +66,8 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
         .max()
         .unwrap_or(0);
     for server in &database.servers {
-        let _ = write!(text, "  {:<width$}  {}", server.name, server.words());
+        let words = super::printable(&server.words());
+        let _ = write!(text, "  {:<width$}  {words}", server.name);
         match (server.role(), database.lag(server)) {
             (Some(Role::Standby | Role::StandbyLeader), Some(lag)) => {
                 let follows = match database.follows(server) {
@@ -77,7 +79,7 @@ pub fn check_pg(site: &Site<'_>, database: &Database<'_>) -> String {
             (Some(Role::Primary), _) => {
                 let waits = server.view.map_or("", |view| &view.waits_for);
                 let waits = if waits.is_empty() { "nobody" } else { waits };
-                let _ = write!(text, ", commits wait for {waits}");
+                let _ = write!(text, ", commits wait for {}", super::printable(waits));
             }
             _ => {}
         }
@@ -189,6 +191,9 @@ fn entry_state(health: &Health) -> &'static str {
 /// `ok` where one server takes writes and all others follow it, else what isn't so.
 fn verdict(database: &Database<'_>) -> String {
     match (database.primaries().len(), database.strays().len()) {
+        (1, 0) if database.lacks_strictness() => {
+            "writable, but the primary may acknowledge alone".to_owned()
+        }
         (1, 0) if database.is_protected() => "ok".to_owned(),
         (1, 0) => {
             "writable, but commits wait for nobody: losing the primary would lose writes".to_owned()
@@ -209,7 +214,8 @@ pub fn gates(gates: &[Gate]) -> String {
             Verdict::Warning => "note",
             Verdict::NoGo => "NO  ",
         };
-        let _ = writeln!(text, "{sign} {} {}", gate.question, gate.finding);
+        let said = format!("{} {}", gate.question, gate.finding);
+        let _ = writeln!(text, "{sign} {}", super::printable(&said));
     }
     text
 }
@@ -240,7 +246,7 @@ pub fn ks_plan(plan: &KsPlan) -> String {
             );
         }
     }
-    let _ = writeln!(text, "loses: {}", plan.loses);
+    let _ = writeln!(text, "loses: {}", super::printable(&plan.loses));
     let _ = writeln!(text, "takes: about {} s", plan.expected_seconds);
     text.push_str("go\n");
     text

@@ -1,6 +1,6 @@
 //! What hosts of the global control plane say, made up: looks at them, and the plans that follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paas_cluster_build::ks::{HostView, KsFacts, KsPlan, Site, Switch, Verdict};
 use paas_cluster_build::model::Cluster;
@@ -135,12 +135,17 @@ pub fn replaced(
 }
 
 pub fn plan(cluster: &Cluster, facts: &KsFacts, of: impl Fn(&Site<'_>) -> KsPlan) -> KsPlan {
-    of(&Site {
+    let plan = of(&Site {
         cluster,
         ks: cluster.global_ks.as_ref().unwrap(),
         facts,
         run: "r1",
-    })
+    });
+    // A stage is known by its name: twice the same couldn't be followed.
+    let names = plan.operation.stages.iter().map(|stage| &stage.name);
+    let different: BTreeSet<&String> = names.clone().collect();
+    assert_eq!(different.len(), names.count(), "{:?}", steps(&plan));
+    plan
 }
 
 pub fn to(room: &str, back: bool) -> Switch {

@@ -46,7 +46,9 @@ pub fn ks(common: &Common, action: &KsAction) -> Result<Exit, Failure> {
             show(*json, &report::check_pg_json(&site, &database), || {
                 report::check_pg(&site, &database)
             });
-            let is_well = database.is_protected() && database.strays().is_empty();
+            let is_well = database.is_protected()
+                && database.strays().is_empty()
+                && !database.lacks_strictness();
             Ok(well(is_well))
         }
         KsAction::Doctor { json } => {

@@ -70,12 +70,29 @@ primary_among() {
 	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
+# takes_writes ADDRESS: that server has the lead, and PostgreSQL there has replayed everything.
+takes_writes() {
+	case $(http GET "$1" "$rest" /patroni) in
+	200*'"role": "master"'* | 200*'"role": "primary"'*) return 0 ;;
+	esac
+	return 1
+}
+
 # One of $peers takes writes; says which.
 # shellcheck disable=SC2086,SC2154 # addresses, a word each, which the script has
 has_primary() {
 	primary=$(primary_among $peers)
-	if [ -z "$primary" ]; then return 1; fi
+	if [ -z "$primary" ] || ! takes_writes "$primary"; then return 1; fi
 	log "$primary is the primary"
+}
+
+# await_primary SECONDS: until this server takes writes.
+await_primary() {
+	begin=$(now)
+	until says "$rest" /primary && takes_writes 127.0.0.1; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then return 1; fi
+		sleep 0.2
+	done
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
@@ -123,7 +140,7 @@ use() {
 # never waits for a standby.
 sql() {
 	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
-		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		timeout "${sql_patience:-60}" runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
@@ -143,6 +160,7 @@ use global
 primary=10.8.5.12
 peers='10.8.4.11 10.8.4.12'
 room_has_own_cluster=true
+given_up=true
 
 # Without a source nothing can be copied, and what is here may be the best that's left.
 begin=$(now)
@@ -153,7 +171,9 @@ until [ -n "$(primary_among "$primary")" ]; do
 	sleep 1
 done
 if says "$rest" /primary; then fail 'this server is a primary itself; it has to be stopped first'; fi
-timeline=$(http GET "$primary" "$rest" /patroni | sed -n 's/.*"timeline": *\([0-9]*\).*/\1/p')
+about=$(http GET "$primary" "$rest" /patroni)
+timeline=$(printf '%s\n' "$about" | sed -n 's/.*"timeline": *\([0-9]*\).*/\1/p')
+identifier=$(printf '%s\n' "$about" | sed -n 's/.*"database_system_identifier": *"\([0-9]*\)".*/\1/p')
 if [ -z "$timeline" ]; then fail "the primary at $primary doesn't say on which timeline it is"; fi
 
 # It receives from its source at this moment, on the primary's timeline.
@@ -227,7 +247,25 @@ forget_initialized() {
 	END
 }
 
+# control NAME: what the data directory here says of itself; nothing where there is none.
+control() {
+	"$(pg_bin)/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
+}
+
+# What is here may be what nobody else has. The plan has looked as well; this is the last moment.
+may_be_replaced() {
+	own=$(control 'Database system identifier')
+	if [ -n "$own" ] && [ -n "$identifier" ] && [ "$own" != "$identifier" ]; then
+		fail "what is here is another database ($own) than the primary's ($identifier); nothing was changed"
+	fi
+	own=$(control "Latest checkpoint's TimeLineID")
+	if [ "${own:-0}" -gt "$timeline" ] && [ "$given_up" != true ]; then
+		fail "what is here was on timeline $own, later than the primary ($timeline); nothing was changed: look again"
+	fi
+}
+
 copy_anew() {
+	may_be_replaced
 	systemctl stop "$unit"
 	# A copy that broke off is nothing to keep: this file comes last. Nor is a third one: the first may
 	# have what nobody else has, and the disk isn't endless.
@@ -277,6 +315,7 @@ if [ "$room_has_own_cluster" = true ]; then
 fi
 log "follows on timeline $timeline"
 for old in "$home"/wal.before-*; do
+	case $old in *.half) continue ;; esac
 	if [ -d "$old" ] && ! [ -e "$old/given-up" ]; then
 		count_given_up "$old" >"$old/given-up.new"
 		mv "$old/given-up.new" "$old/given-up"
@@ -285,6 +324,11 @@ for old in "$home"/wal.before-*; do
 done
 for old in "$home"/data.aside-*; do
 	if [ -e "$old" ]; then
+		led=$(control "Latest checkpoint's TimeLineID" "$old")
+		if [ "${led:-0}" -gt "$timeline" ] || [ "$(control 'Database system identifier' "$old")" != "$identifier" ]; then
+			log "kept ${old##*/}: it has what the primary never had"
+			continue
+		fi
 		count=$(count_given_up "$old/pg_wal")
 		if [ -n "$count" ]; then log "given up: $count transactions"; fi
 		rm -rf "$old"

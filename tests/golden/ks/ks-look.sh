@@ -70,12 +70,29 @@ primary_among() {
 	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
+# takes_writes ADDRESS: that server has the lead, and PostgreSQL there has replayed everything.
+takes_writes() {
+	case $(http GET "$1" "$rest" /patroni) in
+	200*'"role": "master"'* | 200*'"role": "primary"'*) return 0 ;;
+	esac
+	return 1
+}
+
 # One of $peers takes writes; says which.
 # shellcheck disable=SC2086,SC2154 # addresses, a word each, which the script has
 has_primary() {
 	primary=$(primary_among $peers)
-	if [ -z "$primary" ]; then return 1; fi
+	if [ -z "$primary" ] || ! takes_writes "$primary"; then return 1; fi
 	log "$primary is the primary"
+}
+
+# await_primary SECONDS: until this server takes writes.
+await_primary() {
+	begin=$(now)
+	until says "$rest" /primary && takes_writes 127.0.0.1; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then return 1; fi
+		sleep 0.2
+	done
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
@@ -123,7 +140,7 @@ use() {
 # never waits for a standby.
 sql() {
 	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
-		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		timeout "${sql_patience:-60}" runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
@@ -144,8 +161,10 @@ proxy=true
 pgpool=true
 zookeeper=true
 memcached=true
-# An entry that leads to a dark room doesn't answer.
+# An entry that leads to a dark room doesn't answer; nor does a server whose disk hangs.
 patience=5
+# shellcheck disable=SC2034 # sql reads it
+sql_patience=5
 
 look_at_database() {
 	name=$1
@@ -160,6 +179,7 @@ look_at_database() {
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
 	control=$("$(pg_bin)/pg_controldata" "$home/data" 2>/dev/null || :)
 	printf 'control %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")"
+	printf 'system %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Database system identifier: *//p')"
 	printf 'closed %s %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Latest checkpoint location: *//p')" \
 		"$(printf '%s\n' "$control" | sed -n 's/^Database cluster state: *//p')"
 	for aside in "$home"/data.aside-*; do
@@ -230,18 +250,30 @@ look_at_memcached() {
 }
 
 # All at once: in a disaster each of them may have to wait until it gives up. A full disk is no
-# hindrance.
+# hindrance, and what hangs on a disk is left behind after a while: nothing can end it.
 answers=$(mktemp -d -p /run)
 trap 'rm -rf "$answers"' EXIT
+asked=
+# ask NAME COMMAND...: its answer is a file that has its name once it's whole.
+ask() {
+	answer=$answers/$1
+	shift
+	asked="$asked $answer"
+	{
+		"$@" >"$answer.half" || :
+		mv "$answer.half" "$answer"
+	} </dev/null >/dev/null 2>&1 &
+}
 for name in $databases; do
-	look_at_database "$name" >"$answers/$name" &
-	look_at_members "$name" >"$answers/$name-members" &
+	ask "$name" look_at_database "$name"
+	ask "$name-members" look_at_members "$name"
 done
-if [ "$zookeeper" = true ]; then look_at_zookeeper >"$answers/zookeeper" & fi
-if [ "$proxy" = true ]; then look_at_proxy >"$answers/proxy" & fi
-if [ "$pgpool" = true ]; then look_at_pgpool >"$answers/pgpool" & fi
-if [ "$memcached" = true ]; then look_at_memcached >"$answers/memcached" & fi
-wait
-for answer in "$answers"/*; do
-	if [ -e "$answer" ]; then cat "$answer"; fi
+if [ "$zookeeper" = true ]; then ask zookeeper look_at_zookeeper; fi
+if [ "$proxy" = true ]; then ask proxy look_at_proxy; fi
+if [ "$pgpool" = true ]; then ask pgpool look_at_pgpool; fi
+if [ "$memcached" = true ]; then ask memcached look_at_memcached; fi
+begin=$(now)
+for answer in $asked; do
+	until [ -e "$answer" ] || [ $(($(now) - begin)) -ge 25 ]; do sleep 0.05; done
+	cat "$answer" 2>/dev/null || cat "$answer.half"
 done

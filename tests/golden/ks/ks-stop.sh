@@ -70,12 +70,29 @@ primary_among() {
 	ask_all /primary "$@" | sed -n 's/ 200$//p' | head -n 1
 }
 
+# takes_writes ADDRESS: that server has the lead, and PostgreSQL there has replayed everything.
+takes_writes() {
+	case $(http GET "$1" "$rest" /patroni) in
+	200*'"role": "master"'* | 200*'"role": "primary"'*) return 0 ;;
+	esac
+	return 1
+}
+
 # One of $peers takes writes; says which.
 # shellcheck disable=SC2086,SC2154 # addresses, a word each, which the script has
 has_primary() {
 	primary=$(primary_among $peers)
-	if [ -z "$primary" ]; then return 1; fi
+	if [ -z "$primary" ] || ! takes_writes "$primary"; then return 1; fi
 	log "$primary is the primary"
+}
+
+# await_primary SECONDS: until this server takes writes.
+await_primary() {
+	begin=$(now)
+	until says "$rest" /primary && takes_writes 127.0.0.1; do
+		if [ $(($(now) - begin)) -ge "$1" ]; then return 1; fi
+		sleep 0.2
+	done
 }
 
 # zookeeper_says ADDRESS WORD: what a ZooKeeper answers to a word of four letters; nothing where there
@@ -123,7 +140,7 @@ use() {
 # never waits for a standby.
 sql() {
 	PGOPTIONS='-c synchronous_commit=local -c statement_timeout=30s' \
-		timeout 60 runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
+		timeout "${sql_patience:-60}" runuser -u postgres -- psql -wqAtX -v ON_ERROR_STOP=1 \
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 

@@ -393,7 +393,7 @@ database=recovery
 port=5433
 rest=8009
 settings='{"scope":"recovery","name":"global2a-recoverypgserver0","namespace":"/service/","restapi":{"listen":"0.0.0.0:8009","connect_address":"10.8.5.11:8009","authentication":{"username":"paas","password":"@rest"}},"zookeeper":{"hosts":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"]},"bootstrap":{"dcs":{"ttl":12,"loop_wait":2,"retry_timeout":5,"maximum_lag_on_failover":1048576,"synchronous_mode":false,"standby_cluster":{"host":"127.0.0.1","port":5011,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_slot_wal_keep_size":"8GB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","wal_retrieve_retry_interval":"500ms","password_encryption":"scram-sha-256"}}},"initdb":[{"encoding":"UTF8"},{"locale":"C.UTF-8"},"data-checksums"]},"postgresql":{"listen":"0.0.0.0:5433","connect_address":"10.8.5.11:5433","data_dir":"/var/lib/postgresql/paas-recovery/data","bin_dir":"@bin","pgpass":"/var/lib/postgresql/.pgpass-recovery","pg_hba":["local all postgres peer","local all all scram-sha-256","host replication replicator 127.0.0.1/32 scram-sha-256","host all all 127.0.0.1/32 scram-sha-256","host replication replicator ::1/128 scram-sha-256","host all all ::1/128 scram-sha-256","host replication replicator 10.8.4.11/32 scram-sha-256","host all all 10.8.4.11/32 scram-sha-256","host replication replicator 10.8.4.12/32 scram-sha-256","host all all 10.8.4.12/32 scram-sha-256","host replication replicator 10.8.4.13/32 scram-sha-256","host all all 10.8.4.13/32 scram-sha-256","host replication replicator 10.8.5.11/32 scram-sha-256","host all all 10.8.5.11/32 scram-sha-256","host replication replicator 10.8.5.12/32 scram-sha-256","host all all 10.8.5.12/32 scram-sha-256","host replication replicator 10.8.5.13/32 scram-sha-256","host all all 10.8.5.13/32 scram-sha-256"],"basebackup":{"checkpoint":"fast"},"remove_data_directory_on_rewind_failure":false,"remove_data_directory_on_diverged_timelines":false,"authentication":{"superuser":{"username":"postgres","password":"@superuser"},"replication":{"username":"replicator","password":"@replication"}},"parameters":{"unix_socket_directories":"/var/run/postgresql","shared_buffers":"128MB"}},"watchdog":{"mode":"off"}}'
-guard='{"scope":"recovery","data_dir":"/var/lib/postgresql/paas-recovery/data","zookeeper":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"],"peers":[],"others":["10.8.4.11:8009"],"standby_cluster":{"host":"127.0.0.1","port":5011,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"bootstrap":{"ttl":12,"loop_wait":2,"retry_timeout":5,"maximum_lag_on_failover":1048576,"synchronous_mode":false,"standby_cluster":{"host":"127.0.0.1","port":5011,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_slot_wal_keep_size":"8GB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","wal_retrieve_retry_interval":"500ms","password_encryption":"scram-sha-256"}}}}'
+guard='{"scope":"recovery","data_dir":"/var/lib/postgresql/paas-recovery/data","zookeeper":["10.8.5.11:2181","10.8.5.12:2181","10.8.5.13:2181"],"others_zookeeper":["10.8.4.11:2181","10.8.4.12:2181","10.8.4.13:2181"],"peers":[],"others":["10.8.4.11:8009"],"standby_cluster":{"host":"127.0.0.1","port":5011,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"bootstrap":{"ttl":12,"loop_wait":2,"retry_timeout":5,"maximum_lag_on_failover":1048576,"synchronous_mode":false,"standby_cluster":{"host":"127.0.0.1","port":5011,"primary_slot_name":"global2a","create_replica_methods":["basebackup"]},"postgresql":{"use_pg_rewind":true,"use_slots":true,"parameters":{"wal_log_hints":"on","wal_keep_size":"256MB","max_slot_wal_keep_size":"8GB","max_connections":100,"wal_sender_timeout":"5s","wal_receiver_timeout":"5s","wal_retrieve_retry_interval":"500ms","password_encryption":"scram-sha-256"}}}}'
 guard_program='#!/usr/bin/python3
 """room-guard DATABASE: decides whether this room'\''s PostgreSQL may start as it last was.
 
@@ -492,18 +492,82 @@ def local_control():
     return {key.strip(): value.strip() for key, value in lines}
 
 
-def keep_log(control):
+def bytes_of(lsn):
+    """Reads PostgreSQL'\''s 16/B374D848: two halves in hexadecimal digits."""
+    high, low = lsn.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def parted_at(leader, timeline):
+    """Where the other room'\''s history left this timeline, in bytes of the log; None if unknown."""
+    answer = get(leader, "/history")
+    try:
+        history = json.loads(answer[1]) if answer[0] == 200 else []
+        return next(int(entry[1]) for entry in history if int(entry[0]) == timeline)
+    except (TypeError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def has_led(control):
+    """Whether this server was the last primary of its room, not one that follows or a fresh copy."""
+    state = control.get("Database cluster state", "")
+    is_copy = os.path.exists(os.path.join(data, "backup_label"))
+    return not is_copy and state not in ("in archive recovery", "shut down in recovery")
+
+
+def keep_log(control, leader):
     """Keeps the end of what this room wrote, which a rewind throws away; the newest two of them."""
+    timeline = int(control.get("Latest checkpoint'\''s TimeLineID") or 0)
+    parted = parted_at(leader, timeline)
     if control.get("Database cluster state", "").startswith("shut down"):
-        return
+        # Stopped in order: its end is known, and mostly the other room has all of it.
+        end = bytes_of(control.get("Latest checkpoint location") or "0/0")
+        if parted is None or end < parted:
+            return
     home = os.path.dirname(data)
-    kept = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
-    for name in kept[:-1]:
+    found = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
+    kept = [name for name in found if not name.endswith(".half")]
+    # What an earlier try couldn'\''t finish is no log.
+    for name in [name for name in found if name.endswith(".half")] + kept[:-1]:
         shutil.rmtree(os.path.join(home, name))
+    size = int(control.get("Bytes per WAL segment") or 16 << 20)
+    first = ""
+    if parted is not None:
+        first = f"{timeline:08X}{parted >> 32:08X}{(parted & 0xFFFFFFFF) // size:08X}"
     target = os.path.join(home, time.strftime("wal.before-%Y%m%dT%H%M%SZ", time.gmtime()))
-    shutil.copytree(os.path.join(data, "pg_wal"), target + ".half", symlinks=True)
-    os.rename(target + ".half", target)
+    log = os.path.join(data, "pg_wal")
+    try:
+        os.mkdir(target + ".half", 0o700)
+        for name in sorted(os.listdir(log)):
+            if os.path.isfile(os.path.join(log, name)) and (len(name) != 24 or name >= first):
+                shutil.copy2(os.path.join(log, name), target + ".half")
+        os.rename(target + ".half", target)
+    except OSError as error:
+        shutil.rmtree(target + ".half", ignore_errors=True)
+        stay(f"what this room wrote last can'\''t be kept ({error.strerror}); make room in {home}")
     print(f"room-guard: what this room wrote last is kept in {target}")
+
+
+def had_database(hosts, members):
+    """Whether the other room has had a database: its servers or its ZooKeeper say so. None where the
+    latter can'\''t be asked."""
+    for host in hosts:
+        answer = get(host, "/patroni")
+        if isinstance(answer, tuple) and json.loads(answer[1]).get("database_system_identifier"):
+            return True
+    if not any(at_once.map(serves, members)):
+        return None
+    other = KazooClient(hosts=",".join(members), timeout=10, read_only=True)
+    try:
+        other.start(timeout=15)
+        # Empty while its first database is being made.
+        return bool(other.get(f"/service/{facts['\''scope'\'']}/initialize")[0])
+    except NoNodeError:
+        return False
+    except Exception:
+        return None
+    finally:
+        other.stop()
 
 
 # A held start is tried again, and a machine'\''s boot isn'\''t over while one is under way: so no long waits.
@@ -531,10 +595,11 @@ leaders = [host for host in facts["others"] if says(host, "/primary")]
 other_leads = bool(leaders) or any(not config.get("standby_cluster") for config in configs)
 has_data = os.path.exists(os.path.join(data, "PG_VERSION"))
 
-if own is not None and own.get("standby_cluster"):
+follows = own is not None and bool(own.get("standby_cluster"))
+if follows and not (leaders and has_data and has_led(local_control())):
     go("this room follows the other one")
 
-if other_leads:
+if other_leads or follows:
     if has_data:
         if not leaders:
             stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
@@ -548,7 +613,9 @@ if other_leads:
                 "both rooms have led on one timeline, so this one can'\''t be rewound; "
                 f"paas-cluster-build ks recover-pg --db {database} --primary NODE copies it anew"
             )
-        keep_log(control)
+        keep_log(control, leaders[0])
+    if follows:
+        go("this room follows the other one")
     follower = dict(own or facts["bootstrap"])
     follower["standby_cluster"] = facts["standby_cluster"]
     # The slot for the other room is the leading room'\''s to keep.
@@ -566,10 +633,18 @@ if other_leads:
         pass
     go("the other room leads: this one follows it from now on")
 
-if configs:
+if not has_data and own is None:
+    # Patroni would make an empty database here. The other room'\''s may be the only one that is left.
+    known = had_database(facts["others"], facts["others_zookeeper"])
+    if known:
+        stay(
+            "nothing is here, and the other room has the database; paas-cluster-build ks failover --to "
+            "it makes it writable, and this one follows then"
+        )
+    if known is False:
+        go("nothing is here yet, nor in the other room: a first start")
+elif configs:
     go("the other room follows this one, or waits for it")
-if not has_data and own is None and any(answer is not None for answer in answers):
-    go("nothing is here yet, nor in the other room: a first start")
 if may_start_alone:
     go("the other room can'\''t be asked, but a person said that this one may start alone")
 stay(
@@ -645,7 +720,7 @@ if [ -n "$guard" ]; then
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put_new "/etc/systemd/system/pg-link-$database.service" "$stale-link" 0644 postgres
 fi
-# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
+# The guard may have gigabytes of log to keep. A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
 # guard may say no for long, and the boot's target mustn't wait for that: hence no default dependencies,
 # but each by name.
 {
@@ -655,7 +730,7 @@ fi
 		StartLimitIntervalSec=0 '[Service]' User=postgres Group=postgres
 	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line"; fi
 	printf '%s\n' "ExecStart=/usr/bin/patroni $config" \
-		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 \
+		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 TimeoutStartSec=900 \
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
 put_new "/etc/systemd/system/$unit.service" "$stale-unit" 0644 postgres

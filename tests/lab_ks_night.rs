@@ -144,5 +144,53 @@ fn two_rooms_with_an_arbiter_heal_themselves() {
     rooms.await_all_follow("global");
     rooms.ks(&["failover", "--to", other, "--yes"]);
     rooms.await_all_follow("global");
-    writers.finish_without_loss(&rooms, "a room and the arbiter");
+    rooms.ks(&["failback", "--to", &serving, "--yes"]);
+    rooms.await_all_follow("global");
+    writers.finish_without_loss(&rooms, "a room, then the arbiter");
+    lose_a_standbys_room(&rooms);
+    lose_a_room_and_the_arbiter(&rooms, &arbiter);
+    rooms.ks(&["doctor"]);
+}
+
+/// Both at once: what is left has no majority until a person has it go on alone, and takes the others
+/// back afterwards.
+fn lose_a_room_and_the_arbiter(rooms: &Rooms, arbiter: &str) {
+    rooms.await_protected(1);
+    let writers = Writers::start(rooms);
+    let lost = rooms.info()["ks_master_zone"].as_str().unwrap().to_owned();
+    let index = 1 - index_of(rooms, &lost);
+    let survivor = rooms.rooms[index].0;
+    writers.await_after(rooms, Instant::now(), index);
+    rooms.site.succeeds(&["lab", "kill", arbiter]);
+    rooms.power_off(&lost);
+    let node = format!("{survivor}-pgserver0");
+    let recover = [
+        "ks",
+        "recover-pg",
+        "--db",
+        "global",
+        "--primary",
+        &node,
+        "--yes",
+    ];
+    let word = format!("{lost},arbiter");
+    let said = rooms.refused(&recover);
+    assert!(said.contains(&format!("add `--confirm {word}`")), "{said}");
+    let moment = Instant::now();
+    (rooms.site).succeeds(&[&recover[..], &["--confirm", &word]].concat());
+    let time = writers.await_after(rooms, moment, index);
+    println!(
+        "a room and the arbiter lost: first write in the other {:.1} s after the command",
+        time.as_secs_f64()
+    );
+    rooms.site.succeeds(&["lab", "boot", arbiter]);
+    rooms.power_on(&lost);
+    rooms.await_connected();
+    rooms.site.succeeds(&recover);
+    rooms.await_all_follow("global");
+    rooms.await_protected(1);
+    for room in [0, 1] {
+        writers.await_after(rooms, Instant::now(), room);
+    }
+    writers.finish_without_loss(rooms, "a room and the arbiter lost");
 }

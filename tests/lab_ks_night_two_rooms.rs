@@ -469,23 +469,47 @@ fn directives(rooms: &Rooms, to: &str) {
         wrong["message"].as_str().unwrap().contains("did you mean"),
         "{wrong}"
     );
-    let answer = ask(&format!(
+    let done = |text: &str| {
+        let answer = ask(text);
+        assert_eq!(answer["ret_code"], 0, "{answer}");
+        await_run(rooms, answer["uuid"].as_str().unwrap());
+    };
+    done(&format!(
         r#"{{"action": "FailoverGlobalKS", "ks_master_zone": "{to}"}}"#
     ));
-    assert_eq!(answer["ret_code"], 0, "{answer}");
-    let id = answer["uuid"].as_str().unwrap();
+    assert_eq!(rooms.info()["ks_master_zone"], to);
+    rooms.await_all_follow("global");
+    let status = || {
+        let sql = "runuser -u postgres -- psql -p 5432 -Atc \"select status from zones where zone_id = \
+                   'alpha'\" global";
+        rooms.site.on(&rooms.primary_host(to), sql)
+    };
+    done(r#"{"action": "ModifyZoneAttributes", "zone": "alpha", "status": "faulty"}"#);
+    assert_eq!(status().trim(), "faulty");
+    done(r#"{"action": "ActiveDisasterZone", "recover_zone": "alpha"}"#);
+    assert_eq!(status().trim(), "active");
+    let primary = primary_name(rooms, to);
+    let idle = ask(&format!(
+        r#"{{"action": "RecoverPG", "db_name": "global", "pg_master": "{primary}"}}"#
+    ));
+    assert_eq!(idle["message"], "nothing is to be done", "{idle}");
+    done(r#"{"action": "FailbackGlobalKS", "ks_master_zone": "global1a"}"#);
+    assert_eq!(rooms.info()["ks_master_zone"], "global1a");
+}
+
+/// The id that a directive answers with is one that `runs` and `attach` know.
+fn await_run(rooms: &Rooms, id: &str) {
     let until = Instant::now() + Duration::from_secs(120);
     loop {
         let runs = rooms.site.succeeds(&["runs"]);
-        let line = runs
-            .lines()
-            .find(|line| line.contains(id))
-            .unwrap_or_default();
+        let mut lines = runs.lines();
+        let line = lines.find(|line| line.contains(id)).unwrap_or_default();
         if line.contains("done") {
             break;
         }
         assert!(!line.contains("failed") && Instant::now() < until, "{runs}");
         thread::sleep(Duration::from_millis(300));
     }
-    assert_eq!(rooms.info()["ks_master_zone"], to);
+    let attached = rooms.site.run(&["attach", id]);
+    assert!(attached.status.success(), "{}", said(&attached));
 }

@@ -184,6 +184,28 @@ mod tests {
             }
         );
         assert_eq!(
+            read(
+                r#"{"action": "RecoverPG", "db_name": "recovery", "pg_master": "a-recoverypgserver0"}"#
+            ),
+            Directive::RecoverPg {
+                db: Db::Recovery,
+                primary: "a-recoverypgserver0".into()
+            }
+        );
+        assert_eq!(
+            read(r#"{"action": "FailbackGlobalKS", "ks_master_zone": "global1a"}"#),
+            Directive::Failback {
+                to: "global1a".into()
+            }
+        );
+        assert_eq!(
+            read(r#"{"action": "ModifyZoneAttributes", "zone": "alpha", "status": "faulty"}"#),
+            Directive::SetZone {
+                zone: "alpha".into(),
+                status: "faulty".into()
+            }
+        );
+        assert_eq!(
             read(r#"{"action": "ActiveDisasterZone", "recover_zone": "alpha"}"#),
             Directive::ActivateZone {
                 zone: "alpha".into()

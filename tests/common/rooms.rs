@@ -190,6 +190,14 @@ impl Rooms {
         }
     }
 
+    /// Waits until every host can be asked.
+    pub fn await_connected(&self) {
+        let until = Instant::now() + Duration::from_secs(120);
+        while !self.info()["silent"].as_object().unwrap().is_empty() {
+            assert!(Instant::now() < until, "{}", self.info());
+        }
+    }
+
     pub fn ks(&self, arguments: &[&str]) -> String {
         let arguments = [&["ks"], arguments].concat();
         let output = self.site.run(&arguments);

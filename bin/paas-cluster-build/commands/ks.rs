@@ -160,7 +160,7 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
         }
         Directive::RecoverPg { db, primary } => (
             vec!["ks", "recover-pg", "--db", db.name(), "--primary", primary],
-            Some(ks::recover(&site, *db, primary, word)),
+            ks::recover(&site, *db, primary, word),
         ),
         Directive::Failover { to, disaster_zone } => {
             let wished = match checked(global, to, false, disaster_zone.as_deref(), word) {
@@ -171,7 +171,7 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
             if let Some(zone) = disaster_zone {
                 words.extend(["--disaster-zone", zone]);
             }
-            (words, Some(ks::switch(&site, &wished)))
+            (words, ks::switch(&site, &wished))
         }
         Directive::Failback { to } => {
             let wished = match checked(global, to, true, None, word) {
@@ -179,34 +179,43 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
                 Err(failure) => return refuse(&failure.message),
             };
             let plan = ks::switch(&site, &wished);
-            (vec!["ks", "failback", "--to", to], Some(plan))
+            (vec!["ks", "failback", "--to", to], plan)
         }
         Directive::SetZone { zone, status } => {
             if let Err(failure) = known_zone(global, zone) {
                 return refuse(&failure.message);
             }
-            (vec!["zone", "set-status", zone, status], None)
+            let zones = [(zone.clone(), status.clone())];
+            (
+                vec!["zone", "set-status", zone, status],
+                ks::set_zones(&site, &zones),
+            )
         }
         Directive::ActivateZone { zone } => {
             if let Err(failure) = known_zone(global, zone) {
                 return refuse(&failure.message);
             }
-            (vec!["zone", "activate", zone], None)
+            let zones = [(zone.clone(), "active".to_owned())];
+            (vec!["zone", "activate", zone], ks::set_zones(&site, &zones))
         }
     };
-    if let Some(plan) = &plan {
-        anstream::eprint!("{}", report::ks_plan(plan));
-        if !plan.is_go() {
-            return refuse("a gate is closed; see above");
-        }
-        if let Some(room) = &plan.unfenced
-            && word != Some(room)
-        {
-            return refuse(&format!(
-                "{room} can't be asked and may still take writes; add `--confirm {room}` if it is \
-                 dark, or cut off for good"
-            ));
-        }
+    anstream::eprint!("{}", report::ks_plan(&plan));
+    if !plan.is_go() {
+        return refuse("a gate is closed; see above");
+    }
+    if plan.operation.stages.is_empty() {
+        // No run, so no id either.
+        let answer = json!({"ret_code": 0, "message": "nothing is to be done"});
+        anstream::println!("{answer}");
+        return Ok(Exit::Done);
+    }
+    if let Some(room) = &plan.unfenced
+        && word != Some(room)
+    {
+        return refuse(&format!(
+            "{room} can't be asked and may still take writes; add `--confirm {room}` if it is \
+             dark, or cut off for good"
+        ));
     }
     start_apart(common, &conductor, &words, word)
 }

@@ -77,7 +77,7 @@ fn a_failback_waits_until_all_have_caught_up_and_forgets_first() {
     assert!(plan.is_go(), "{:#?}", plan.gates);
     assert_eq!(
         steps(&plan)[..2],
-        ["ks-forget 10.8.5.11", "ks-forget 10.8.5.13"]
+        ["ks-forget-before 10.8.5.11", "ks-forget-before 10.8.5.13"]
     );
 }
 

@@ -310,7 +310,7 @@ pub(super) fn forget_what_is_stale(
                 .is_some_and(|cached| !cached.is_empty() && cached != primary.room)
         };
         if caches.any(|(_, view)| is_stale(&view.cached)) {
-            stages.push(stages::forget(site, &[&room.name]));
+            stages.push(stages::forget(site, &[&room.name], None));
         }
     }
 }

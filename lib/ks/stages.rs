@@ -134,8 +134,8 @@ pub(super) fn serve(site: &Site<'_>, room: &str) -> Outline {
     stage(&format!("entries lead to {room}"), tasks.collect())
 }
 
-/// Forgets what rooms cached.
-pub(super) fn forget(site: &Site<'_>, rooms: &[&str]) -> Outline {
+/// Forgets what rooms cached. An operation that does it twice says on which occasion.
+pub(super) fn forget(site: &Site<'_>, rooms: &[&str], occasion: Option<&'static str>) -> Outline {
     let is_there = |host: &IpAddr| {
         let room = site.ks.room_of(*host);
         room.is_some_and(|room| rooms.contains(&room.name.as_str()))
@@ -149,6 +149,7 @@ pub(super) fn forget(site: &Site<'_>, rooms: &[&str]) -> Outline {
         KsTask::new(KsScript::Forget, host)
             .with("cache", caches.contains(&host))
             .with("services", services.contains(&host))
+            .on(occasion)
     });
     let name = format!("forget what {} cached", rooms.join(" and "));
     stage(&name, tasks.collect())

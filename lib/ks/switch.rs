@@ -155,7 +155,7 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     if wish.back {
         plan.operation
             .stages
-            .push(stages::forget(site, &[&wish.to]));
+            .push(stages::forget(site, &[&wish.to], Some("before")));
     }
     let stops = stages::stop_room(database, &from.name, &leader.name);
     plan.operation.stages.extend(stops);
@@ -172,7 +172,7 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     neighbours.retain(|server| server.room == wish.to);
     if !is_planned {
         stages.extend(proof::writable(site, database, leader, &neighbours));
-        stages.push(stages::forget(site, &[&wish.to]));
+        stages.push(stages::forget(site, &[&wish.to], None));
         return;
     }
     // First what clients wait for, then what keeps their data, and what is cached last.
@@ -194,7 +194,7 @@ fn between_clusters(site: &Site<'_>, database: &Database<'_>, wish: &Switch, pla
     let standbys = old.iter().chain(&neighbours).map(|server| server.host);
     let standbys: Vec<_> = standbys.collect();
     stages.extend(proof::seen(site, &entries, &standbys));
-    stages.push(stages::forget(site, &[&from.name, &wish.to]));
+    stages.push(stages::forget(site, &[&from.name, &wish.to], None));
 }
 
 /// The room that served has no primary that can be asked: what that means, and what may be lost.

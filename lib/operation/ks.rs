@@ -102,6 +102,8 @@ pub struct KsTask {
     pub script: KsScript,
     /// Its values.
     pub values: BTreeMap<String, Value>,
+    /// What tells it from another step of the same script on the host in one operation.
+    pub occasion: Option<&'static str>,
 }
 
 impl KsTask {
@@ -111,6 +113,7 @@ impl KsTask {
             host,
             script,
             values: BTreeMap::new(),
+            occasion: None,
         }
     }
 
@@ -120,12 +123,17 @@ impl KsTask {
         self
     }
 
-    /// Names the step: the script's name, and the database where it is about one.
+    /// Tells it from another step of the same script.
+    pub fn on(mut self, occasion: Option<&'static str>) -> KsTask {
+        self.occasion = occasion;
+        self
+    }
+
+    /// Names the step: the script's name, the database where it is about one, and the occasion.
     pub fn step(&self) -> String {
-        match self.values.get("database").and_then(Value::as_str) {
-            Some(database) => format!("{}-{database}", self.script.name()),
-            None => self.script.name().to_owned(),
-        }
+        let database = self.values.get("database").and_then(Value::as_str);
+        let words = [Some(self.script.name()), database, self.occasion];
+        words.into_iter().flatten().collect::<Vec<_>>().join("-")
     }
 }
 

@@ -141,10 +141,13 @@ pub fn plan(cluster: &Cluster, facts: &KsFacts, of: impl Fn(&Site<'_>) -> KsPlan
         facts,
         run: "r1",
     });
-    // A stage is known by its name: twice the same couldn't be followed.
+    // A stage and a step are known by their names: twice the same couldn't be followed.
     let names = plan.operation.stages.iter().map(|stage| &stage.name);
     let different: BTreeSet<&String> = names.clone().collect();
     assert_eq!(different.len(), names.count(), "{:?}", steps(&plan));
+    let all = steps(&plan);
+    let different: BTreeSet<&String> = all.iter().collect();
+    assert_eq!(different.len(), all.len(), "{all:?}");
     plan
 }
 

@@ -312,7 +312,10 @@ fn advice_fences_those_that_follow_first_and_begins_with_the_recovery_database()
         line("keep global1a").ends_with("Nothing has to be done for it"),
         "{lines:#?}"
     );
-    let leave = line("keep global2a");
+    let leave = lines
+        .iter()
+        .skip_while(|line| !line.starts_with("keep global2a"));
+    let leave: String = leave.map(String::as_str).collect();
     let order = [
         "10.8.4.11 -- systemctl disable --now pg-recovery",
         "10.8.4.12 -- systemctl disable --now pg-global",

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::rooms::{Rooms, THREE_ROOMS, Writers, lose_the_primarys_room};
+use common::root;
 use common::site::said;
 
 #[test]
@@ -15,6 +16,7 @@ fn three_rooms_lose_the_primarys_room_and_no_write() {
         return;
     };
     names_lead_to_every_entry(&rooms);
+    the_services_are_upgraded(&rooms);
     lose_the_primarys_room(&rooms, 1);
     the_majority_is_lost(&rooms);
 }
@@ -33,6 +35,25 @@ fn names_lead_to_every_entry(rooms: &Rooms) {
         addresses.sort_unstable();
         assert_eq!(addresses, entries, "the name server of {room}");
     }
+}
+
+/// Newer packages in the site's folder are all that's needed for the services to be upgraded.
+fn the_services_are_upgraded(rooms: &Rooms) {
+    let built = Command::new(root().join("deploy/pitrix-example/build"))
+        .arg(rooms.site.path("packages"))
+        .env("PITRIX_VERSION", "1.1")
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let host = format!("{}.12", rooms.rooms[0].1);
+    let look = "dpkg-query -W -f '${Version} ' pitrix-ws-server; supervisorctl pid ws_server";
+    let before = rooms.site.on(&host, look);
+    rooms.site.succeeds(&["build", "--yes"]);
+    let after = rooms.site.on(&host, look);
+    let (old, new) = (before.trim().split_once(' '), after.trim().split_once(' '));
+    let ((old, old_pid), (new, new_pid)) = (old.unwrap(), new.unwrap());
+    assert_eq!((old, new), ("1.0", "1.1"));
+    assert_ne!(old_pid, new_pid, "the old program runs on");
 }
 
 /// With two of three rooms dark nobody can be elected. A person has the third go on without them, and

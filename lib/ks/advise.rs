@@ -127,16 +127,22 @@ fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
                  fenced first, or it loses all that is written there meanwhile as well"
             }
         };
-        let how = match serving == Some(room.name.as_str()) {
+        let commands = match serving == Some(room.name.as_str()) {
             true => stay(site),
             false => leave(site, &room.name),
         };
-        lines.push(format!("keep {}: it {loses}. {how}", room.name));
+        let how = match commands.is_empty() {
+            true => ". Nothing has to be done for it",
+            false => ":",
+        };
+        lines.push(format!("keep {}: it {loses}{how}", room.name));
+        let numbered = (1..).zip(commands);
+        lines.extend(numbered.map(|(number, command)| format!("  {number}. `{command}`")));
     }
 }
 
 /// What to type so that the room that serves goes on.
-fn stay(site: &Site<'_>) -> String {
+fn stay(site: &Site<'_>) -> Vec<String> {
     let mut commands = Vec::new();
     for db in [Db::Recovery, Db::Global] {
         let database = site.database(db);
@@ -144,20 +150,17 @@ fn stay(site: &Site<'_>) -> String {
             && is_stuck(&database, primary)
         {
             commands.push(format!(
-                "`ks recover-pg --db {} --primary {}`",
+                "ks recover-pg --db {} --primary {}",
                 db.name(),
                 primary.name
             ));
         }
     }
-    match commands.is_empty() {
-        true => "Nothing has to be done for it".to_owned(),
-        false => commands.join(", then "),
-    }
+    commands
 }
 
 /// What to type so that another room serves: the one that serves is fenced first.
-fn leave(site: &Site<'_>, to: &str) -> String {
+fn leave(site: &Site<'_>, to: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let mut confirm = String::new();
     for db in [Db::Recovery, Db::Global] {
@@ -172,7 +175,7 @@ fn leave(site: &Site<'_>, to: &str) -> String {
         servers.sort_by_key(|server| server.name == primary.name);
         for server in servers {
             commands.push(format!(
-                "`exec --root --limit {} -- systemctl disable --now pg-{}`",
+                "exec --root --limit {} -- systemctl disable --now pg-{}",
                 server.host,
                 db.name()
             ));
@@ -182,10 +185,10 @@ fn leave(site: &Site<'_>, to: &str) -> String {
     let is_elsewhere = recovery.primary().is_none_or(|primary| primary.room != to);
     if let Some(heir) = recovery.in_room(to).next().filter(|_| is_elsewhere) {
         commands.push(format!(
-            "`ks recover-pg --db recovery --primary {}{confirm}`",
+            "ks recover-pg --db recovery --primary {}{confirm}",
             heir.name
         ));
     }
-    commands.push(format!("`ks failover --to {to}{confirm}`"));
-    commands.join(", then ")
+    commands.push(format!("ks failover --to {to}{confirm}"));
+    commands
 }

@@ -395,7 +395,8 @@ install_packages python3
 if ! [ -e "$archive" ]; then fail 'the packages were not pushed; run again'; fi
 rm -rf "$folder.new"
 mkdir -p "$folder.new"
-tar -xzf "$archive" --no-same-owner -C "$folder.new"
+# Their own times may be older than what a host has of the last index; apt would keep that.
+tar -xzmf "$archive" --no-same-owner -C "$folder.new"
 if ! [ -e "$folder.new/Packages" ]; then
 	fail 'the folder of packages has no index called Packages; make one with dpkg-scanpackages'
 fi

@@ -78,7 +78,7 @@ pub fn parse_directive(text: &str) -> Result<Directive, DirectiveError> {
     if !fields.contains_key("action")
         && let Some(key) = fields
             .keys()
-            .find(|key| cluster_file::nearest(key.trim(), ["action"].into_iter()).is_some())
+            .find(|key| cluster_file::nearest(key.trim(), ["action"]).is_some())
     {
         return Err(fail(format!(
             "the directive has no \"action\", but {key:?}; did you mean \"action\"?"

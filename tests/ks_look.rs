@@ -183,6 +183,23 @@ fn what_only_a_server_has_that_returned_is_given_up_by_name_only() {
 }
 
 #[test]
+fn a_server_without_data_is_not_started_alone() {
+    let cluster = two_rooms();
+    let start = |lines: &str| {
+        let day = [("10.8.5.11", format!("unit global failed\n{lines}"))];
+        let facts = facts(&cluster, &day);
+        plan(&cluster, &facts, |site| {
+            recover(site, Db::Global, "global2a-pgserver0", None)
+        })
+    };
+    assert!(start("control global 1\n").is_go());
+    assert_refused(
+        &start("control global \n"),
+        "it would begin an empty database",
+    );
+}
+
+#[test]
 fn the_doctor_tells_dead_fronts_and_what_it_has_not_looked_at() {
     let cluster = two_rooms();
     let day = with(

@@ -416,6 +416,17 @@ fn take_over(
     let Some(lost) = site.ks.other_room(server.room) else {
         return;
     };
+    if view.role == Role::Down && view.checkpoint_timeline.is_none() {
+        plan.gates.push(Gate::no(
+            question,
+            format!(
+                "{} has no data: it would begin an empty database. Bring the other room back, or a copy \
+                 of the data directory",
+                server.name
+            ),
+        ));
+        return;
+    }
     if view.role == Role::Down {
         plan.gates.push(Gate::warn(
             question,

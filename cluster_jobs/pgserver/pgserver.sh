@@ -75,7 +75,7 @@ if [ -n "$guard" ]; then
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put_new "/etc/systemd/system/pg-link-$database.service" "$stale-link" 0644 postgres
 fi
-# The guard may have gigabytes of log to keep. A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
+# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
 # guard may say no for long, and the boot's target mustn't wait for that: hence no default dependencies,
 # but each by name.
 {
@@ -83,9 +83,10 @@ fi
 		DefaultDependencies=no Requires=sysinit.target Conflicts=shutdown.target Before=shutdown.target \
 		'After=sysinit.target basic.target network-online.target paas-zookeeper.service' Wants=network-online.target \
 		StartLimitIntervalSec=0 '[Service]' User=postgres Group=postgres
-	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line"; fi
+	# The guard may have gigabytes of log to keep.
+	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line" TimeoutStartSec=900; fi
 	printf '%s\n' "ExecStart=/usr/bin/patroni $config" \
-		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 TimeoutStartSec=900 \
+		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 \
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
 put_new "/etc/systemd/system/$unit.service" "$stale-unit" 0644 postgres

@@ -131,6 +131,9 @@ def keep_log(control, leader):
     home = os.path.dirname(data)
     found = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
     kept = [name for name in found if not name.endswith(".half")]
+    # Kept before, and not followed since: what is here now may be half rewound.
+    if follows and any(not os.path.exists(os.path.join(home, name, "given-up")) for name in kept):
+        return
     # What an earlier try couldn't finish is no log.
     for name in [name for name in found if name.endswith(".half")] + kept[:-1]:
         shutil.rmtree(os.path.join(home, name))
@@ -208,7 +211,11 @@ if other_leads or follows:
         if not leaders:
             stay("the other room is just taking over; its data can't be compared with this room's yet")
         control = local_control()
-        theirs = json.loads(get(leaders[0], "/patroni")[1])
+        answer = get(leaders[0], "/patroni")
+        theirs = json.loads(answer[1]) if isinstance(answer, tuple) else {}
+        # It has the lead a moment before PostgreSQL there is promoted, and on its next timeline.
+        if theirs.get("role") not in ("master", "primary"):
+            stay("the other room is just taking over; its data can't be compared with this room's yet")
         if str(theirs.get("database_system_identifier")) != control.get("Database system identifier"):
             stay("the other room leads, with a database that was never this one's; move this room's data aside")
         # Both were promoted from one point: no rewind sees where they parted.
@@ -247,6 +254,9 @@ if not has_data and own is None:
         )
     if known is False:
         go("nothing is here yet, nor in the other room: a first start")
+    if not may_start_alone:
+        asked = ", ".join(facts["others_zookeeper"])
+        stay(f"nothing is here, and for a first start the other room's ZooKeeper must be asked: {asked}")
 elif configs:
     go("the other room follows this one, or waits for it")
 if may_start_alone:

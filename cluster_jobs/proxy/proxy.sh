@@ -30,6 +30,11 @@ database() {
 {% for node in webs %}	web {{ node.name }} {{ node.room }} {{ node.address }}
 {% endfor %}} >"$state/webs.new"
 mv "$state/webs.new" "$state/webs"
+# A room that the file doesn't know any more serves nobody.
+if ! grep -qF " $(cat "$state/master-room") " "$state/webs"; then
+	printf '%s\n' "$first_room" >"$state/master-room.new"
+	mv "$state/master-room.new" "$state/master-room"
+fi
 {
 	:
 {% for node in databases %}	database {{ node.name }} {{ node.address }} 5432 8008

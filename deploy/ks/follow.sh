@@ -108,6 +108,15 @@ may_be_replaced() {
 	fi
 }
 
+# has_own FOLDER: its server was a primary on a timeline that the primary of today doesn't know, or
+# of another database.
+has_own() {
+	if [ "$(control 'Database system identifier' "$1")" != "$identifier" ]; then return 0; fi
+	case $(control 'Database cluster state' "$1") in *recovery) return 1 ;; esac
+	led=$(control "Latest checkpoint's TimeLineID" "$1")
+	[ "${led:-0}" -ge "$timeline" ]
+}
+
 copy_anew() {
 	may_be_replaced
 	systemctl stop "$unit"
@@ -168,9 +177,9 @@ for old in "$home"/wal.before-*; do
 done
 for old in "$home"/data.aside-*; do
 	if [ -e "$old" ]; then
-		led=$(control "Latest checkpoint's TimeLineID" "$old")
-		if [ "${led:-0}" -gt "$timeline" ] || [ "$(control 'Database system identifier' "$old")" != "$identifier" ]; then
-			log "kept ${old##*/}: it has what the primary never had"
+		if has_own "$old"; then
+			mv "$old" "$home/data.kept-${old##*.aside-}"
+			log "kept in data.kept-${old##*.aside-}: it has what the primary never had"
 			continue
 		fi
 		count=$(count_given_up "$old/pg_wal")

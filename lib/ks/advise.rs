@@ -82,7 +82,7 @@ fn choices(site: &Site<'_>, lines: &mut Vec<String>) {
     if site.ks.scheme.heals_itself() {
         let mut gates = Vec::new();
         quorum(site, &mut gates);
-        if let Some(closed) = gates.iter().find(|gate| gate.verdict != Verdict::Go) {
+        if let Some(closed) = gates.iter().find(|gate| gate.verdict == Verdict::NoGo) {
             lines.push(format!("a person has to decide: {}", closed.finding));
             return;
         }

@@ -218,7 +218,8 @@ fn not_worth_more(
         ));
         return;
     }
-    let held = server.view.and_then(|view| view.held.as_deref());
+    let view = server.view.filter(|_| !server.runs());
+    let held = view.and_then(|view| view.held.as_deref());
     let both_led = held.filter(|why| why.contains("both rooms have led"));
     let better = better(database, primary, |other| other.name == server.name);
     let Some(why) = better.or(both_led.map(|_| format!("{} has led as well", server.name))) else {
@@ -270,6 +271,7 @@ fn insist(site: &Site<'_>, database: &Database<'_>, primary: &Server<'_>, plan: 
     if strict
         && let Some(there) = other.primary()
         && there.view.and_then(|view| view.is_strict) == Some(false)
+        && (other.servers.iter()).any(|it| it.room != there.room && other.follows(it))
     {
         let stages = &mut plan.operation.stages;
         stages.push(majority::elect(&other, there, true));

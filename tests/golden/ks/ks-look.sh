@@ -170,6 +170,11 @@ look_at_database() {
 	name=$1
 	use "$name"
 	printf 'unit %s %s\n' "$name" "$(systemctl is-active "$unit" 2>/dev/null || :)"
+	control=$("$(pg_bin)/pg_controldata" "$home/data" 2>/dev/null || :)
+	printf 'control %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")"
+	printf 'system %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Database system identifier: *//p')"
+	printf 'closed %s %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Latest checkpoint location: *//p')" \
+		"$(printf '%s\n' "$control" | sed -n 's/^Database cluster state: *//p')"
 	printf 'node %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /patroni)"
 	printf 'config %s %s\n' "$name" "$(http GET 127.0.0.1 "$rest" /config)"
 	printf 'sync %s %s\n' "$name" "$(printf 'show synchronous_standby_names' | sql postgres 2>/dev/null | head -n 1)"
@@ -177,12 +182,7 @@ look_at_database() {
 	printf 'replayed %s %s\n' "$name" "$(printf 'select extract(epoch from pg_last_xact_replay_timestamp())::bigint' | sql postgres 2>/dev/null | head -n 1)"
 	printf 'zones %s %s\n' "$name" "$(printf "select string_agg(substr(datname, 6), ' ') from pg_database where starts_with(datname, 'zone_')" | sql postgres 2>/dev/null | head -n 1)"
 	printf 'why %s %s\n' "$name" "$(journalctl -q --no-pager -o cat -n 20 -u "$unit" 2>/dev/null | grep '^room-guard: not started' | tail -n 1)"
-	control=$("$(pg_bin)/pg_controldata" "$home/data" 2>/dev/null || :)
-	printf 'control %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")"
-	printf 'system %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Database system identifier: *//p')"
-	printf 'closed %s %s %s\n' "$name" "$(printf '%s\n' "$control" | sed -n 's/^Latest checkpoint location: *//p')" \
-		"$(printf '%s\n' "$control" | sed -n 's/^Database cluster state: *//p')"
-	for aside in "$home"/data.aside-*; do
+	for aside in "$home"/data.aside-* "$home"/data.kept-*; do
 		if [ -e "$aside" ]; then printf 'aside %s %s\n' "$name" "${aside##*/}"; fi
 	done
 	for kept in "$home"/wal.before-*; do

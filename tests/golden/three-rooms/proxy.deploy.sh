@@ -423,6 +423,11 @@ database() {
 	web global3a-webservice0 global3a 10.8.3.12
 } >"$state/webs.new"
 mv "$state/webs.new" "$state/webs"
+# A room that the file doesn't know any more serves nobody.
+if ! grep -qF " $(cat "$state/master-room") " "$state/webs"; then
+	printf '%s\n' "$first_room" >"$state/master-room.new"
+	mv "$state/master-room.new" "$state/master-room"
+fi
 {
 	:
 	database global1a-pgserver0 10.8.1.11 5432 8008

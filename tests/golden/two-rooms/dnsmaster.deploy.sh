@@ -430,13 +430,11 @@ printf 'zone "%s" { type master; file "%s"; };\n' "$domain" "$zone" >"$ours.new"
 put_in_place "$ours" "$ours.new"
 # The site's own zones stay beside ours.
 local=/etc/bind/named.conf.local
-if ! grep -qxF "include \"$ours\";" "$local"; then
-	{
-		cat "$local"
-		printf '\ninclude "%s";\n' "$ours"
-	} >"$local.new"
-	put_in_place "$local" "$local.new"
-fi
+{
+	grep -vF paas-global-ks "$local" || :
+	printf 'include "%s";\n' "$ours"
+} >"$local.new"
+put_in_place "$local" "$local.new"
 named-checkconf -z >/dev/null || fail "bind9 refuses the zone of $domain"
 systemctl enable --quiet named
 systemctl reload-or-restart named

@@ -527,6 +527,9 @@ def keep_log(control, leader):
     home = os.path.dirname(data)
     found = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
     kept = [name for name in found if not name.endswith(".half")]
+    # Kept before, and not followed since: what is here now may be half rewound.
+    if follows and any(not os.path.exists(os.path.join(home, name, "given-up")) for name in kept):
+        return
     # What an earlier try couldn'\''t finish is no log.
     for name in [name for name in found if name.endswith(".half")] + kept[:-1]:
         shutil.rmtree(os.path.join(home, name))
@@ -604,7 +607,11 @@ if other_leads or follows:
         if not leaders:
             stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
         control = local_control()
-        theirs = json.loads(get(leaders[0], "/patroni")[1])
+        answer = get(leaders[0], "/patroni")
+        theirs = json.loads(answer[1]) if isinstance(answer, tuple) else {}
+        # It has the lead a moment before PostgreSQL there is promoted, and on its next timeline.
+        if theirs.get("role") not in ("master", "primary"):
+            stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
         if str(theirs.get("database_system_identifier")) != control.get("Database system identifier"):
             stay("the other room leads, with a database that was never this one'\''s; move this room'\''s data aside")
         # Both were promoted from one point: no rewind sees where they parted.
@@ -643,6 +650,9 @@ if not has_data and own is None:
         )
     if known is False:
         go("nothing is here yet, nor in the other room: a first start")
+    if not may_start_alone:
+        asked = ", ".join(facts["others_zookeeper"])
+        stay(f"nothing is here, and for a first start the other room'\''s ZooKeeper must be asked: {asked}")
 elif configs:
     go("the other room follows this one, or waits for it")
 if may_start_alone:
@@ -721,7 +731,7 @@ if [ -n "$guard" ]; then
 	} >"/etc/systemd/system/pg-link-$database.service.new"
 	put_new "/etc/systemd/system/pg-link-$database.service" "$stale-link" 0644 postgres
 fi
-# The guard may have gigabytes of log to keep. A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
+# A Patroni that is gone must leave no PostgreSQL behind that nobody watches: hence "mixed". A
 # guard may say no for long, and the boot's target mustn't wait for that: hence no default dependencies,
 # but each by name.
 {
@@ -729,9 +739,10 @@ fi
 		DefaultDependencies=no Requires=sysinit.target Conflicts=shutdown.target Before=shutdown.target \
 		'After=sysinit.target basic.target network-online.target paas-zookeeper.service' Wants=network-online.target \
 		StartLimitIntervalSec=0 '[Service]' User=postgres Group=postgres
-	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line"; fi
+	# The guard may have gigabytes of log to keep.
+	if [ -n "$guard_line" ]; then printf '%s\n' "$guard_line" TimeoutStartSec=900; fi
 	printf '%s\n' "ExecStart=/usr/bin/patroni $config" \
-		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 TimeoutStartSec=900 \
+		"ExecReload=/bin/kill -s HUP \$MAINPID" KillMode=mixed TimeoutStopSec=60 \
 		Restart=always RestartSec=3 OOMScoreAdjust=-500 '[Install]' WantedBy=multi-user.target
 } >"/etc/systemd/system/$unit.service.new"
 put_new "/etc/systemd/system/$unit.service" "$stale-unit" 0644 postgres

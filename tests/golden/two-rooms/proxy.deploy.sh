@@ -422,6 +422,11 @@ database() {
 	web global2a-webservice0 global2a 10.8.5.13
 } >"$state/webs.new"
 mv "$state/webs.new" "$state/webs"
+# A room that the file doesn't know any more serves nobody.
+if ! grep -qF " $(cat "$state/master-room") " "$state/webs"; then
+	printf '%s\n' "$first_room" >"$state/master-room.new"
+	mv "$state/master-room.new" "$state/master-room"
+fi
 {
 	:
 	database global1a-pgserver0 10.8.4.11 5432 8008

@@ -206,7 +206,6 @@ fn both_rooms_have_led(rooms: &Rooms) {
     let back = recover_pg(rooms, last, Some(&first));
     assert!(back.status.success(), "{}", said(&back));
     rooms.await_all_follow("global");
-    await_said(rooms, "kept aside: data.kept-", 1);
     let stored = rooms.stored();
     let lost = counts.difference(&stored).count();
     assert_eq!(lost, 0, "of {}", counts.len());

@@ -9,7 +9,6 @@ room={{ room }}
 seeds={{ seeds }}
 home=/opt/cassandra
 
-{% include "site_repository.sh" %}
 install_packages{% for package in packages %} {{ package }}{% endfor %}
 if ! getent passwd cassandra >/dev/null; then
 	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra

@@ -9,7 +9,6 @@ services=""
 {% for service in services %}services="$services "{{ service }}
 {% endfor %}
 
-{% include "site_repository.sh" %}
 install_packages{% for package in packages %} {{ package }}{% endfor %}
 if [ -n "$packages_digest" ]; then log "the site's own packages: $packages_digest"; fi
 use_site_repository "$repository"

@@ -390,6 +390,25 @@ install_packages() {
 	fi
 }
 
+# use_site_repository URL: apt knows the site's own packages from then on. The repository lies in the
+# site's own network; its Release file has a signature where the site made one, and
+# /etc/apt/trusted.gpg.d then holds the key.
+use_site_repository() {
+	list=/etc/apt/sources.list.d/pitrix.list
+	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
+	chmod 0644 "$list.new"
+	mv "$list.new" "$list"
+	begin=$(date +%s)
+	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
+		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
+		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+			printf '%s\n' "$said" | tail -n 5
+			fail "the site's repository $1 can't be read"
+		fi
+		sleep 2
+	done
+}
+
 # The services of the global control plane, under supervisord: the site's own packages, from its own
 # repository.
 repository=http://10.8.1.12:8899/
@@ -407,24 +426,6 @@ services="$services "scheduler_server
 services="$services "zone_watcher
 
 
-# use_site_repository URL: apt knows the site's own packages from then on. The repository lies in the
-# site's own network; its Release file has a signature where the site made one, and
-# /etc/apt/trusted.gpg.d then holds the key.
-use_site_repository() {
-	list=/etc/apt/sources.list.d/pitrix.list
-	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
-	if ! [ -e "$list" ]; then install -m 0644 /dev/null "$list"; fi
-	put_in_place "$list" "$list.new"
-	begin=$(date +%s)
-	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
-		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
-			printf '%s\n' "$said" | tail -n 5
-			fail "the site's repository $1 can't be read"
-		fi
-		sleep 2
-	done
-}
 install_packages supervisor python3 python3-psycopg2 python3-kazoo python3-yaml
 if [ -n "$packages_digest" ]; then log "the site's own packages: $packages_digest"; fi
 use_site_repository "$repository"

@@ -387,6 +387,25 @@ install_packages() {
 	fi
 }
 
+# use_site_repository URL: apt knows the site's own packages from then on. The repository lies in the
+# site's own network; its Release file has a signature where the site made one, and
+# /etc/apt/trusted.gpg.d then holds the key.
+use_site_repository() {
+	list=/etc/apt/sources.list.d/pitrix.list
+	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
+	chmod 0644 "$list.new"
+	mv "$list.new" "$list"
+	begin=$(date +%s)
+	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
+		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
+		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+			printf '%s\n' "$said" | tail -n 5
+			fail "the site's repository $1 can't be read"
+		fi
+		sleep 2
+	done
+}
+
 # PostgreSQL under Patroni, which starts it, replicates it and elects the primary by ZooKeeper. Where
 # a person switches between two rooms, a guard looks at the other room before it may start.
 database=global
@@ -447,6 +466,11 @@ def get(host, path):
 def says(host, path):
     answer = get(host, path)
     return isinstance(answer, tuple) and answer[0] == 200
+
+
+def leads_there(host):
+    """Whether a server of the other room takes writes."""
+    return says(host, "/primary")
 
 
 def leads_the_room(host):
@@ -515,7 +539,7 @@ def has_led(control):
     return not is_copy and state not in ("in archive recovery", "shut down in recovery")
 
 
-def keep_log(control, leader):
+def keep_log(control, leader, again):
     """Keeps the end of what this room wrote, which a rewind throws away; the newest two of them."""
     timeline = int(control.get("Latest checkpoint'\''s TimeLineID") or 0)
     parted = parted_at(leader, timeline)
@@ -528,7 +552,7 @@ def keep_log(control, leader):
     found = sorted(name for name in os.listdir(home) if name.startswith("wal.before-"))
     kept = [name for name in found if not name.endswith(".half")]
     # Kept before, and not followed since: what is here now may be half rewound.
-    if follows and any(not os.path.exists(os.path.join(home, name, "given-up")) for name in kept):
+    if again and any(not os.path.exists(os.path.join(home, name, "given-up")) for name in kept):
         return
     # What an earlier try couldn'\''t finish is no log.
     for name in [name for name in found if name.endswith(".half")] + kept[:-1]:
@@ -549,6 +573,25 @@ def keep_log(control, leader):
         shutil.rmtree(target + ".half", ignore_errors=True)
         stay(f"what this room wrote last can'\''t be kept ({error.strerror}); make room in {home}")
     print(f"room-guard: what this room wrote last is kept in {target}")
+
+
+def may_follow(leader, again):
+    """Stays where what is here can'\''t be brought behind the other room'\''s primary; keeps its log else."""
+    control = local_control()
+    answer = get(leader, "/patroni")
+    theirs = json.loads(answer[1]) if isinstance(answer, tuple) else {}
+    # It has the lead a moment before PostgreSQL there is promoted, and on its next timeline.
+    if theirs.get("role") not in ("master", "primary"):
+        stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
+    if str(theirs.get("database_system_identifier")) != control.get("Database system identifier"):
+        stay("the other room leads, with a database that was never this one'\''s; move this room'\''s data aside")
+    # Both were promoted from one point: no rewind sees where they parted.
+    if int(theirs.get("timeline") or 0) <= int(control.get("Latest checkpoint'\''s TimeLineID") or 0):
+        stay(
+            "both rooms have led on one timeline, so this one can'\''t be rewound; "
+            f"paas-cluster-build ks recover-pg --db {database} --primary NODE copies it anew"
+        )
+    keep_log(control, leader, again)
 
 
 def had_database(hosts, members):
@@ -575,7 +618,14 @@ def had_database(hosts, members):
 
 # A held start is tried again, and a machine'\''s boot isn'\''t over while one is under way: so no long waits.
 at_once = ThreadPoolExecutor(max_workers=16)
+has_data = os.path.exists(os.path.join(data, "PG_VERSION"))
 if any(at_once.map(leads_the_room, facts["peers"])):
+    # The room may follow by now, and this be the server that led it last.
+    if has_data and has_led(local_control()):
+        for host, leads in zip(facts["others"], at_once.map(leads_there, facts["others"])):
+            if leads:
+                may_follow(host, again=True)
+                break
     go("a server of this room leads already")
 if not any(at_once.map(serves, facts["zookeeper"])):
     stay("this room'\''s ZooKeeper doesn'\''t answer (it has no majority)")
@@ -593,10 +643,9 @@ except NoNodeError:
 
 answers = [get(host, "/config") for host in facts["others"]]
 configs = [json.loads(answer[1]) for answer in answers if isinstance(answer, tuple) and answer[0] == 200]
-leaders = [host for host in facts["others"] if says(host, "/primary")]
+leaders = [host for host in facts["others"] if leads_there(host)]
 # Promoted, or just being promoted: its configuration says so first.
 other_leads = bool(leaders) or any(not config.get("standby_cluster") for config in configs)
-has_data = os.path.exists(os.path.join(data, "PG_VERSION"))
 
 follows = own is not None and bool(own.get("standby_cluster"))
 if follows and not (leaders and has_data and has_led(local_control())):
@@ -606,21 +655,7 @@ if other_leads or follows:
     if has_data:
         if not leaders:
             stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
-        control = local_control()
-        answer = get(leaders[0], "/patroni")
-        theirs = json.loads(answer[1]) if isinstance(answer, tuple) else {}
-        # It has the lead a moment before PostgreSQL there is promoted, and on its next timeline.
-        if theirs.get("role") not in ("master", "primary"):
-            stay("the other room is just taking over; its data can'\''t be compared with this room'\''s yet")
-        if str(theirs.get("database_system_identifier")) != control.get("Database system identifier"):
-            stay("the other room leads, with a database that was never this one'\''s; move this room'\''s data aside")
-        # Both were promoted from one point: no rewind sees where they parted.
-        if int(theirs.get("timeline") or 0) <= int(control.get("Latest checkpoint'\''s TimeLineID") or 0):
-            stay(
-                "both rooms have led on one timeline, so this one can'\''t be rewound; "
-                f"paas-cluster-build ks recover-pg --db {database} --primary NODE copies it anew"
-            )
-        keep_log(control, leaders[0])
+        may_follow(leaders[0], again=follows)
     if follows:
         go("this room follows the other one")
     follower = dict(own or facts["bootstrap"])

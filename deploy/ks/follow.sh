@@ -91,11 +91,6 @@ forget_initialized() {
 	END
 }
 
-# control NAME: what the data directory here says of itself; nothing where there is none.
-control() {
-	"$(pg_bin)/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
-}
-
 # What is here may be what nobody else has. The plan has looked as well; this is the last moment.
 may_be_replaced() {
 	own=$(control 'Database system identifier')

@@ -16,6 +16,4 @@ systemctl disable --quiet --now "$unit"
 if pgrep -u postgres -f -- "-D $home/data" >/dev/null; then
 	fail "a server process of $database is still there"
 fi
-state=$("$(pg_bin)/pg_controldata" "$home/data" |
-	sed -n 's/^Database cluster state: *//p')
-log "stopped; its data is: $state"
+log "stopped; its data is: $(control 'Database cluster state')"

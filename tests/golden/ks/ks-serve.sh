@@ -149,6 +149,12 @@ pg_bin() {
 	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
 }
 
+# control NAME [FOLDER]: what a data directory, this host's own unless told, says of itself; nothing
+# where there is none.
+control() {
+	"$(pg_bin)/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
+}
+
 # The name of the server of the database in use.
 own_name() {
 	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"

@@ -149,6 +149,12 @@ pg_bin() {
 	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
 }
 
+# control NAME [FOLDER]: what a data directory, this host's own unless told, says of itself; nothing
+# where there is none.
+control() {
+	"$(pg_bin)/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
+}
+
 # The name of the server of the database in use.
 own_name() {
 	sed -n 's/^ "name": "\(.*\)",$/\1/p' "$config"
@@ -172,6 +178,4 @@ systemctl disable --quiet --now "$unit"
 if pgrep -u postgres -f -- "-D $home/data" >/dev/null; then
 	fail "a server process of $database is still there"
 fi
-state=$("$(pg_bin)/pg_controldata" "$home/data" |
-	sed -n 's/^Database cluster state: *//p')
-log "stopped; its data is: $state"
+log "stopped; its data is: $(control 'Database cluster state')"

@@ -9,8 +9,10 @@ use paas_cluster_build::engine::Limits;
 use paas_cluster_build::transport::OnLock;
 
 mod ks;
+mod lab;
 
 pub use ks::{ExplainWhat, KsAction, KsChange, Showing, ZoneAction};
+pub use lab::SuiteChoice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -398,6 +400,10 @@ pub enum LabAction {
         /// Have the packages of the file's components on new machines from the start.
         #[arg(long)]
         preinstall: bool,
+        /// The Debian release of new machines, bookworm or trixie; with hosts, of these only
+        /// (trixie:10.1.59.160,10.1.59.170). May be repeated. Machines that are there keep theirs.
+        #[arg(long, value_name = "SUITE[:HOST,…]")]
+        suite: Vec<SuiteChoice>,
     },
     /// End all machines and leave nothing behind.
     Down,

@@ -9,6 +9,7 @@ use super::apt;
 use super::base;
 use super::cgroup;
 use super::command;
+use super::suite::Suite;
 
 /// Tools, each with the Debian package that has it.
 const TOOLS: [(&str, &str); 14] = [
@@ -79,7 +80,7 @@ pub fn requirements() -> Result<(), Vec<Missing>> {
             remedy,
         ));
     }
-    match apt::settings(base::SUITE) {
+    match apt::settings(Suite::default()) {
         Ok(Some(_)) => {}
         Ok(None) => {
             let remedy = "set PAAS_LAB_MIRROR to the address of one";

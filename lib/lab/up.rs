@@ -2,7 +2,8 @@
 //!
 //! Each step makes what is missing only, so that it also finishes an `up` that was interrupted.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -18,6 +19,7 @@ use super::network;
 use super::power;
 use super::spec::{self, Spec};
 use super::state::{self, Folders, MachineRecord, Record};
+use super::suite::Suite;
 
 /// How many machines boot at the same time.
 const PARALLEL: usize = 4;
@@ -45,15 +47,20 @@ pub(super) fn up(
         ));
     }
     let earlier_known_hosts = old.as_ref().and_then(|old| old.known_hosts.clone());
-    let record = spec::merge(spec, old.clone())?;
+    let record = spec::merge(spec, old.clone(), Suite::usual()?)?;
     refuse_collisions(folders, names, &record)?;
     std::fs::create_dir_all(lab.join("machines")).at("make", &lab)?;
     state::write_json(&state::record_path(&lab), &record)?;
 
-    let base = base::ensure(folders, &spec.preinstalled, progress)?;
+    let mut bases = BTreeMap::new();
+    for suite in record.machines.iter().map(|machine| machine.suite) {
+        if let Entry::Vacant(place) = bases.entry(suite) {
+            place.insert(base::ensure(folders, suite, &spec.preinstalled, progress)?);
+        }
+    }
     network::make(names, &record)?;
     for machine in &record.machines {
-        make_disk(&lab, &base, &record, machine)?;
+        make_disk(&lab, &bases[&machine.suite], &record, machine)?;
     }
     let addresses = record
         .machines
@@ -128,6 +135,7 @@ pub(super) fn boot(
         .position(|room| *room == machine.room)
         .unwrap_or(0);
     let (name, index, bridge) = (machine.name.as_str(), machine.index, names.bridge(room));
+    let suite = machine.suite;
     power::boot(
         names,
         groups,
@@ -137,6 +145,7 @@ pub(super) fn boot(
             bridge,
             disk,
             base,
+            suite,
         },
     )
 }
@@ -234,6 +243,7 @@ mod tests {
             name: format!("m{index}"),
             address,
             room: None,
+            suite: Suite::Bookworm,
         }
     }
 

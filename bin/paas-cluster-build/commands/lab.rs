@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use paas_cluster_build::lab::{Lab, Machine, Spec, State};
+use paas_cluster_build::lab::{Lab, Machine, Spec, State, Suite};
 use paas_cluster_build::model::Cluster;
 
-use crate::args::{Common, LabAction};
+use crate::args::{Common, LabAction, SuiteChoice};
 use crate::exit::{Exit, Failure};
 use crate::workspace::Workspace;
 
@@ -21,8 +21,9 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
     match action {
-        LabAction::Up { preinstall } => {
+        LabAction::Up { preinstall, suite } => {
             let mut spec = spec(cluster, name)?;
+            choose_suites(&mut spec, suite)?;
             if *preinstall {
                 spec.preinstalled = packages(&workspace);
             }
@@ -43,7 +44,8 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
                 let memory = machine.memory.map_or(String::new(), |bytes| {
                     format!("  {} MiB", bytes / 1024 / 1024)
                 });
-                anstream::println!("{:<16} {state}{memory}", machine.address.to_string());
+                let (address, suite) = (machine.address.to_string(), machine.suite);
+                anstream::println!("{address:<16} {state:<8} {suite:<8}{memory}");
             }
         }
         LabAction::Ssh { host, command } => {
@@ -122,6 +124,7 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         name: machine_name(&host.address.to_string()),
         address: host.address,
         room: room_of(cluster, host.address),
+        suite: None,
     };
     Ok(Spec {
         name,
@@ -131,6 +134,39 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         known_hosts: first.and_then(|ssh| ssh.known_hosts.clone()),
         preinstalled: Vec::new(),
     })
+}
+
+/// Gives each machine the release that was asked for: by its address, or else for all.
+fn choose_suites(spec: &mut Spec, choices: &[SuiteChoice]) -> Result<(), Failure> {
+    let mut problems = Vec::new();
+    let known: BTreeSet<IpAddr> = spec
+        .machines
+        .iter()
+        .map(|machine| machine.address)
+        .collect();
+    let named = choices.iter().flat_map(|choice| &choice.hosts);
+    for stranger in named.filter(|host| !known.contains(host)) {
+        problems.push(format!("--suite: the file has no host {stranger}"));
+    }
+    for machine in &mut spec.machines {
+        let chosen = |names_it: &dyn Fn(&SuiteChoice) -> bool| -> BTreeSet<Suite> {
+            let choices = choices.iter().filter(|choice| names_it(choice));
+            choices.map(|choice| choice.suite).collect()
+        };
+        let mut found = chosen(&|choice| choice.hosts.contains(&machine.address));
+        if found.is_empty() {
+            found = chosen(&|choice| choice.hosts.is_empty());
+        }
+        if found.len() > 1 {
+            let address = machine.address;
+            problems.push(format!("--suite: {address} can't have two releases"));
+        }
+        machine.suite = found.pop_first();
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::usage(problems.join("\n"))),
+    }
 }
 
 /// The room of the global control plane that a host stands in; an arbiter has one of its own.

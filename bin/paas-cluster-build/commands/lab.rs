@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let cluster = &workspace.cluster;
-    let mut progress = |text: &str| anstream::eprintln!("{text}");
+    let mut progress = |text: &str| errln!("{text}");
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
     match action {
@@ -43,7 +43,7 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
                 let memory = machine.memory.map_or(String::new(), |bytes| {
                     format!("  {} MiB", bytes / 1024 / 1024)
                 });
-                anstream::println!("{:<16} {state}{memory}", machine.address.to_string());
+                outln!("{:<16} {state}{memory}", machine.address.to_string());
             }
         }
         LabAction::Ssh { host, command } => {
@@ -182,7 +182,7 @@ fn public_key(identity: &Path) -> Result<String, Failure> {
                 identity.display()
             )));
         }
-        anstream::eprintln!("made the key {}", identity.display());
+        errln!("made the key {}", identity.display());
     }
     let output = Command::new("ssh-keygen")
         .arg("-y")

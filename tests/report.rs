@@ -502,5 +502,5 @@ fn runs_are_listed_with_what_became_of_them() {
         row("r2", Some(facts(vec![begun()])), false, true),
         row("r3", Some(facts(vec![begun()])), true, false),
     ];
-    insta::assert_snapshot!(runs_text(&rows, false));
+    insta::assert_snapshot!(runs_text(&rows, &TimeZone::UTC, false));
 }

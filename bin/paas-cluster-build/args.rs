@@ -8,6 +8,8 @@ use paas_cluster_build::cluster_file;
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::transport::OnLock;
 
+use crate::exit;
+
 mod ks;
 mod lab;
 
@@ -21,15 +23,15 @@ Examples:
   paas-cluster-build plan                     what would run where, and why
   paas-cluster-build build --limit 10.1.59.188
   paas-cluster-build status
-  paas-cluster-build exec -- uptime
+  paas-cluster-build exec -- uptime";
 
-Exit codes:
-  0 done   1 a step failed   2 bad input or configuration   3 hosts unreachable
-  4 locked by another run   130 cancelled";
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::codes_help())
+}
 
 /// Builds and operates a PaaS cluster from one cluster.yml, over SSH, without an agent.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, subcommand_precedence_over_arg = true)]
+#[command(version, after_help = after_help(), subcommand_precedence_over_arg = true)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -45,6 +47,13 @@ pub fn nearest_command(word: &str) -> Option<String> {
     let cli = Cli::command();
     let names = cli.get_subcommands().map(|command| command.get_name());
     cluster_file::nearest(word, names).map(str::to_owned)
+}
+
+/// Tells whether `--output json` was typed, for what is typed so wrongly that clap can't say.
+pub fn asks_for_json() -> bool {
+    let words: Vec<String> = std::env::args().take_while(|word| word != "--").collect();
+    words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair == ["--output", "json"])
 }
 
 /// Options that every subcommand takes.
@@ -229,6 +238,12 @@ pub struct PlanArgs {
     /// Show how the scripts differ from those that last ran there.
     #[arg(long)]
     pub diff: bool,
+    /// Show only what would run, and how much would be skipped.
+    #[arg(long)]
+    pub changes: bool,
+    /// End with 5 where there is something to do, with 0 where there's nothing.
+    #[arg(long)]
+    pub exit_code: bool,
     /// Keep the plan in a file, for `apply`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

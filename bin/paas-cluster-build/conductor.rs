@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,8 @@ pub struct Conductor<'a> {
     /// After how long a run is ended.
     deadline: Option<Duration>,
     below_min_up: bool,
-    pub(crate) state_dir: PathBuf,
+    /// Or why there is none: what only looks can do without.
+    state_dir: Result<PathBuf, String>,
     release: Option<PreparedRelease>,
     packages: Option<PreparedPackages>,
 }
@@ -98,7 +99,7 @@ impl<'a> Conductor<'a> {
             waiting_since: Cell::new(None),
             deadline: None,
             below_min_up: false,
-            state_dir: state_dir(common)?,
+            state_dir: state_dir(common).map_err(|failure| failure.message),
             release: workspace.prepare_release()?,
             packages: workspace.prepare_packages()?,
         })
@@ -130,6 +131,10 @@ impl<'a> Conductor<'a> {
     /// that a run then goes on with.
     pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
         let vault = self.vault(selection);
+        if vault.needs_any() {
+            // Before a host is asked: its secrets would have nowhere to go.
+            self.state_dir()?;
+        }
         let mut others = vault.keepers();
         others.extend(self.fellows(selection));
         let probe = operation::probe(&self.workspace.cluster, selection, &others);
@@ -144,7 +149,7 @@ impl<'a> Conductor<'a> {
             .map(|stage| stage.steps.len())
             .sum::<usize>();
         if self.output != Output::Json {
-            anstream::eprintln!(
+            errln!(
                 "looking at {hosts} host{}",
                 if hosts == 1 { "" } else { "s" }
             );
@@ -212,7 +217,7 @@ impl<'a> Conductor<'a> {
             OnLock::Wait(time) => time,
         };
         let since = self.waiting_since.get().unwrap_or_else(|| {
-            anstream::eprintln!("waiting for others\n{}", list(&blocked));
+            errln!("waiting for others\n{}", list(&blocked));
             Instant::now()
         });
         self.waiting_since.set(Some(since));
@@ -254,7 +259,7 @@ impl<'a> Conductor<'a> {
     /// Runs a plan, shows it and keeps its journal; returns how it ended.
     pub fn run(&self, plan: &Plan, resume: &str) -> Result<Exit, Failure> {
         let cluster = &self.workspace.cluster.name;
-        let journal = Journal::create(&self.state_dir, cluster, &self.run.id)
+        let journal = Journal::create(self.state_dir()?, cluster, &self.run.id)
             .map_err(|error| Failure::usage(format!("the run can't be kept: {error}")))?;
         let mut show = Show::new(self.output, Some(journal));
         let is_left = self.runtime.block_on(async {
@@ -278,9 +283,14 @@ impl<'a> Conductor<'a> {
         Ok(exit)
     }
 
+    /// Returns the state folder, for what can't do without it.
+    pub(crate) fn state_dir(&self) -> Result<&Path, Failure> {
+        self.state_dir.as_deref().map_err(Failure::usage)
+    }
+
     /// Returns the folder of a run on this machine; it needn't be there.
     pub(crate) fn folder(&self, run: &str) -> Result<RunFolder, Failure> {
-        RunFolder::of(&self.state_dir, &self.workspace.cluster.name, run).map_err(Failure::usage)
+        RunFolder::of(self.state_dir()?, &self.workspace.cluster.name, run).map_err(Failure::usage)
     }
 
     /// Runs queries only, and returns what they said.
@@ -359,7 +369,7 @@ impl<'a> Conductor<'a> {
             cluster,
             catalog,
             selection,
-            &self.state_dir,
+            self.state_dir.as_deref().unwrap_or(Path::new("")),
             self.reader.clone(),
         )
     }
@@ -370,7 +380,7 @@ const LEAVING: Duration = Duration::from_secs(3);
 
 /// Ends this process at once: threads that still listen to hosts aren't waited for.
 pub(crate) fn leave(run: &str) -> ! {
-    anstream::eprintln!("left; what runs goes on: `paas-cluster-build attach {run}` follows it");
+    errln!("left; what runs goes on: `paas-cluster-build attach {run}` follows it");
     std::process::exit(130);
 }
 

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
 
-use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode, render_problems};
+use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode};
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::Catalog;
 use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
@@ -34,10 +33,10 @@ impl Workspace {
             Failure::usage(format!("{} can't be read: {error}; {hint}", path.display()))
         })?;
         let text = decode(&bytes)
-            .map_err(|problem| problems(path, &String::from_utf8_lossy(&bytes), &[problem]))?;
+            .map_err(|problem| Failure::problems(path, &String::from_utf8_lossy(&bytes), &[problem]))?;
         let (file, mut found) = ClusterFile::parse(path, &text);
         let Some(file) = file else {
-            return Err(problems(path, &text, &found));
+            return Err(Failure::problems(path, &text, &found));
         };
         let builtin = Catalog::new(cluster_jobs::all());
         let catalog = match file.jobs_folder() {
@@ -45,7 +44,7 @@ impl Workspace {
                 // Without its jobs the file can't be validated, but its shape is known.
                 let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 if !found.is_empty() {
-                    lines.push(problems(path, &text, &found).message);
+                    lines.push(Failure::problems(path, &text, &found).message);
                 }
                 Failure::usage(lines.join("\n"))
             })?,
@@ -61,10 +60,10 @@ impl Workspace {
                 file,
                 text,
             }),
-            Ok(_) => Err(problems(path, &text, &found)),
+            Ok(_) => Err(Failure::problems(path, &text, &found)),
             Err(more) => {
                 found.extend(more);
-                Err(problems(path, &text, &found))
+                Err(Failure::problems(path, &text, &found))
             }
         }
     }
@@ -77,7 +76,7 @@ impl Workspace {
             return None;
         }
         let found = Cluster::new(&rest, &self.jobs, None).err()?;
-        Some(problems(&self.cluster.file, &self.text, &found).message)
+        Some(Failure::problems(&self.cluster.file, &self.text, &found).message)
     }
 
     /// Narrows the cluster to components and `--limit`s.
@@ -151,19 +150,9 @@ impl Workspace {
         if placed.is_empty() {
             return Failure::usage(lines.join("\n"));
         }
-        let mut drawn = problems(&self.cluster.file, &self.text, &placed).message;
-        lines
-            .iter()
-            .for_each(|line| drawn.push_str(&format!("\nerror: {line}\n")));
-        Failure::drawn(drawn)
+        let more: String = lines.iter().map(|line| format!("\nerror: {line}\n")).collect();
+        Failure::problems(&self.cluster.file, &self.text, &placed).followed_by(&more)
     }
-}
-
-fn problems(path: &Path, text: &str, problems: &[Problem]) -> Failure {
-    let mut problems = problems.to_vec();
-    paas_cluster_build::cluster_file::sort_problems(&mut problems);
-    // anstream takes the colours out again where they aren't wanted.
-    Failure::drawn(render_problems(path, text, &problems, true))
 }
 
 /// Reads `--release`: a path, or a URL with its digest.

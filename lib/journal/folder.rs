@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::limit::write_error_words;
 use crate::plan::StepId;
 
 /// The tool's folder below a state home.
@@ -20,13 +21,21 @@ const LATEST: &str = "latest";
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Nothing says where state is kept.
-    #[error("no state folder: set --state-dir, XDG_STATE_HOME (an absolute path) or HOME")]
-    NoStateDir,
+    #[error(
+        "there's no folder to keep state in: --state-dir isn't given, {xdg_state_home}, {home}\n\
+         help: name a folder with --state-dir, or set HOME"
+    )]
+    NoStateDir {
+        /// What the variable is, in words.
+        xdg_state_home: String,
+        /// What the variable is, in words.
+        home: String,
+    },
     /// The cluster's name or the run's id can't be the name of a folder.
     #[error("`{0}` can't be the name of a folder")]
     BadName(String),
     /// The system refused.
-    #[error("can't make {}: {source}", .path.display())]
+    #[error("can't make {}: {}", .path.display(), write_error_words(source))]
     Io {
         /// Which folder or file.
         path: PathBuf,
@@ -40,7 +49,7 @@ pub enum FolderError {
 /// directory specification has it.
 ///
 /// # Errors
-/// [`FolderError::NoStateDir`] when none is usable.
+/// [`FolderError::NoStateDir`] when none is usable, with what each variable is.
 pub fn state_dir(
     given: Option<&Path>,
     xdg_state_home: Option<&OsStr>,
@@ -53,7 +62,18 @@ pub fn state_dir(
     absolute(xdg_state_home)
         .or_else(|| absolute(home).map(|home| home.join(".local/state")))
         .map(|base| base.join(TOOL))
-        .ok_or(FolderError::NoStateDir)
+        .ok_or_else(|| FolderError::NoStateDir {
+            xdg_state_home: variable_words("XDG_STATE_HOME", xdg_state_home),
+            home: variable_words("HOME", home),
+        })
+}
+
+fn variable_words(name: &str, value: Option<&OsStr>) -> String {
+    match value {
+        None => format!("{name} isn't set"),
+        Some(value) if value.is_empty() => format!("{name} is empty"),
+        Some(value) => format!("{name} is {value:?}, which isn't an absolute path"),
+    }
 }
 
 /// The folder of one run.

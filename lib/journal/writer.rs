@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::folder::{FolderError, RunFolder, failed, make_private_file, prune};
+use super::limit::write_error_words;
 use super::step_log::StepLog;
 use crate::event::{Event, Fact};
 use crate::plan::StepId;
@@ -34,8 +35,9 @@ pub struct Journal {
 /// Why recording a run ended early.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the journal ends here, the run goes on without it: can't write {}: {source}",
-    .path.display()
+    "the journal ends here, the run goes on without it: can't write {}: {}",
+    .path.display(),
+    write_error_words(source)
 )]
 pub struct JournalError {
     /// The file that couldn't be written.

@@ -6,6 +6,7 @@
 mod bootstrap;
 mod busy;
 mod cause;
+mod decision;
 mod diff;
 mod facts;
 mod holder;

@@ -1,8 +1,11 @@
 //! The runs that this machine remembers, as a table.
 
+use jiff::tz::TimeZone;
+
 use super::Outcome;
+use super::fit::Look;
 use super::table::{Cell, Tone, number, table};
-use crate::run_state::{RunState, duration_words};
+use crate::run_state::{Counts, RunState, duration_words};
 
 /// One run for the table.
 #[derive(Debug)]
@@ -17,14 +20,26 @@ pub struct RunRow {
     pub torn: bool,
 }
 
-/// Writes the runs as a table, in the given order.
-pub fn runs_text(rows: &[RunRow], colour: bool) -> String {
-    let cells: Vec<_> = rows.iter().map(row).collect();
-    table(
-        ["RUN", "OPERATION", "BY", "TOOK", "STEPS", "STATE"],
-        &cells,
-        colour,
-    )
+/// Writes the runs as a table, in the given order, with times in `zone`.
+pub fn runs_text(rows: &[RunRow], zone: &TimeZone, look: impl Into<Look>) -> String {
+    let cells: Vec<_> = rows.iter().map(|one| row(one, zone)).collect();
+    let heads = ["RUN", "WHEN", "OPERATION", "BY", "TOOK", "STEPS", "STATE"];
+    table(heads, &cells, look.into())
+}
+
+/// Says what really ran of a run: `6 ran`, `0 ran`, `3 ran, 1 of them failed, 2 not started`.
+pub fn ran_words(counts: &Counts) -> String {
+    let ran = counts.succeeded + counts.failed;
+    let mut words = format!("{ran} ran");
+    match counts.failed {
+        0 => {}
+        n if n == ran => words = format!("{n} failed"),
+        n => words.push_str(&format!(", {n} of them failed")),
+    }
+    if counts.not_started > 0 {
+        words.push_str(&format!(", {} not started", counts.not_started));
+    }
+    words
 }
 
 /// Says in a word how a run ended, or that it hasn't: `live`, `done`, `failed`, `interrupted`, ….
@@ -41,7 +56,7 @@ pub fn run_word(state: &RunState, live: bool) -> &'static str {
     }
 }
 
-fn row(row: &RunRow) -> [Cell; 6] {
+fn row(row: &RunRow, zone: &TimeZone) -> [Cell; 7] {
     let Some((state, run)) = row.state.as_ref().and_then(|s| Some((s, s.run()?))) else {
         let dash = || Cell::plain("-");
         let unreadable = Cell::new("no readable journal", Tone::Bad);
@@ -51,10 +66,12 @@ fn row(row: &RunRow) -> [Cell; 6] {
             dash(),
             dash(),
             dash(),
+            dash(),
             unreadable,
         ];
     };
     let counts = state.counts();
+    let started = run.started.to_zoned(zone.clone());
     let word = run_word(state, row.live);
     let tone = match word {
         "live" => Tone::Doubtful,
@@ -71,10 +88,11 @@ fn row(row: &RunRow) -> [Cell; 6] {
     }
     [
         Cell::plain(&row.run),
+        Cell::plain(started.strftime("%Y-%m-%d %H:%M").to_string()),
         Cell::plain(&run.operation),
         Cell::plain(format!("{}@{}", run.operator, run.workstation)),
         Cell::plain(duration_words(state.now_ms())),
-        Cell::plain(format!("{}/{}", counts.ended(), counts.total)),
+        Cell::plain(ran_words(&counts)),
         Cell::new(&words, tone),
     ]
 }

@@ -31,6 +31,24 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Adds `--yes` to a command line that changes hosts, as there is no terminal to ask on; `remove`
+/// says it itself.
+pub fn with_yes<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let changes = |word: &&str| {
+        let verbs = ["build", "bootstrap", "apply", "start", "stop", "restart"];
+        verbs.contains(word)
+    };
+    let mut words = arguments.to_vec();
+    let other = ["exec", "lab", "plan"].contains(&arguments[0]);
+    if let Some(at) = arguments.iter().position(|word| changes(word))
+        && !other
+        && !arguments.contains(&"--yes")
+    {
+        words.insert(at + 1, "--yes");
+    }
+    words
+}
+
 /// The built-in jobs.
 pub fn catalog() -> Catalog {
     Catalog::new(cluster_jobs::all())

@@ -7,7 +7,7 @@ use paas_cluster_build::report::{ExecEnd, ExecResult, exec_text};
 use crate::args::{Common, Output};
 use crate::conductor::{Conductor, Survey};
 use crate::exit::{Exit, Failure};
-use crate::show::colour;
+use crate::show::look;
 use crate::workspace::Workspace;
 
 /// Runs a command line on every selected host, and shows equal outputs together.
@@ -64,10 +64,10 @@ pub fn exec(
             let line = serde_json::json!({
                 "host": result.host, "status": status, "error": error, "output": result.output,
             });
-            anstream::println!("{line}");
+            outln!("{line}");
         }
     } else {
-        anstream::print!("{}", exec_text(&results, colour()));
+        out!("{}", exec_text(&results, look()));
     }
     let ended = |wanted: fn(&ExecEnd) -> bool| results.iter().any(|result| wanted(&result.end));
     Ok(

@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let cluster = &workspace.cluster;
-    let mut progress = |text: &str| anstream::eprintln!("{text}");
+    let mut progress = |text: &str| errln!("{text}");
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
     match action {
@@ -45,7 +45,7 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
                     format!("  {} MiB", bytes / 1024 / 1024)
                 });
                 let (address, suite) = (machine.address.to_string(), machine.suite);
-                anstream::println!("{address:<16} {state:<8} {suite:<8}{memory}");
+                outln!("{address:<16} {state:<8} {suite:<8}{memory}");
             }
         }
         LabAction::Ssh { host, command } => {
@@ -218,7 +218,7 @@ fn public_key(identity: &Path) -> Result<String, Failure> {
                 identity.display()
             )));
         }
-        anstream::eprintln!("made the key {}", identity.display());
+        errln!("made the key {}", identity.display());
     }
     let output = Command::new("ssh-keygen")
         .arg("-y")

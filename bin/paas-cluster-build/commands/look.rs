@@ -14,7 +14,7 @@ use paas_cluster_build::report::{self, Health, ReceiptSummary, StatusRow};
 use crate::args::{Common, Output};
 use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
-use crate::show::colour;
+use crate::show::look;
 use crate::workspace::Workspace;
 
 /// `render`: every script of a build as a file `<host>/<number>-<step>.sh`, and beside it what it
@@ -30,9 +30,7 @@ pub fn render(
     let operation = operation::build(&workspace.cluster, &selection);
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(1))?;
     let plan = conductor.rehearse(&operation, &selection)?;
-    let unusable = |error: std::io::Error| {
-        Failure::usage(format!("{} can't be written: {error}", to.display()))
-    };
+    let unusable = |error: std::io::Error| Failure::unwritable(to, &error);
     fs::create_dir_all(to).map_err(unusable)?;
     if fs::read_dir(to).map_err(unusable)?.next().is_some() {
         let message = format!(
@@ -54,7 +52,7 @@ pub fn render(
             count += 1;
         }
     }
-    anstream::println!(
+    outln!(
         "{count} scripts and their values written to {}; secrets are shown as <name>",
         to.display()
     );
@@ -68,14 +66,14 @@ pub fn check(common: &Common) -> Result<Exit, Failure> {
     let selection = workspace.select(&[], &[])?;
     let operation = operation::build(cluster, &selection);
     Conductor::new(&workspace, common, Limits::with_forks(1))?.rehearse(&operation, &selection)?;
-    anstream::println!(
+    outln!(
         "{}: {} components on {} hosts, every script renders",
         cluster.file.display(),
         cluster.components.len(),
         cluster.hosts.len()
     );
     if let Err(failure) = workspace.require_release(&selection) {
-        anstream::println!("note: {}", failure.message);
+        outln!("note: {}", failure.message);
     }
     Ok(Exit::Done)
 }
@@ -96,10 +94,18 @@ pub fn status(
         for row in &rows {
             print_json(&status_json(row))?;
         }
+        let count = |wanted: fn(&Health) -> bool| rows.iter().filter(|r| wanted(&r.health)).count();
+        print_json(&serde_json::json!({"summary": {
+            "cluster": workspace.cluster.name,
+            "instances": rows.len(),
+            "healthy": count(|health| *health == Health::Healthy),
+            "unhealthy": count(|health| matches!(health, Health::Unhealthy(_))),
+            "unknown": count(|health| matches!(health, Health::Unknown(_))),
+        }}))?;
     } else {
-        anstream::print!(
+        out!(
             "{}",
-            report::status_text(&rows, &TimeZone::system(), colour())
+            report::status_text(&rows, &TimeZone::system(), look())
         );
     }
     let is_unasked = |row: &StatusRow| survey.facts.known(row.host).is_none();
@@ -116,7 +122,7 @@ pub fn status(
 pub fn schema() -> Result<Exit, Failure> {
     let text =
         serde_json::to_string_pretty(&cluster_file::schema()).map_err(anyhow::Error::from)?;
-    anstream::println!("{text}");
+    outln!("{text}");
     Ok(Exit::Done)
 }
 
@@ -204,7 +210,7 @@ fn status_json(row: &StatusRow) -> serde_json::Value {
 }
 
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    anstream::println!(
+    outln!(
         "{}",
         serde_json::to_string(value).map_err(anyhow::Error::from)?
     );

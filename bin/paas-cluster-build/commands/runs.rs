@@ -49,6 +49,7 @@ fn row(folder: &RunFolder) -> RunRow {
         run: folder.run().to_owned(),
         state: replayed.then_some(state),
         live: folder.is_live(),
+        watched: folder.is_watched(),
         torn,
     }
 }
@@ -63,7 +64,7 @@ fn json(row: &RunRow) -> serde_json::Value {
         "operator": run.map(|run| &run.operator),
         "workstation": run.map(|run| &run.workstation),
         "started": run.map(|run| run.started),
-        "state": state.map(|state| report::run_word(state, row.live)),
+        "state": state.map(|state| report::run_word(state, row.live, row.watched)),
         "steps": counts.map(|counts| counts.total),
         "ended": counts.map(|counts| counts.ended()),
     })

@@ -494,6 +494,7 @@ fn runs_are_listed_with_what_became_of_them() {
         run: run.into(),
         state,
         live,
+        watched: false,
         torn,
     };
     let rows = [

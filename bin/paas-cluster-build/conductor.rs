@@ -198,8 +198,7 @@ impl<'a> Conductor<'a> {
             if let Some(busy) = &mut host.busy
                 && busy.holder.workstation == self.run.workstation
                 && let Ok(folder) = self.folder(&busy.holder.run)
-                && folder.journal().exists()
-                && !folder.is_live()
+                && folder.is_dead()
             {
                 busy.followed = false;
             }

@@ -81,7 +81,7 @@ impl Conductor<'_> {
         let known_here = folder.journal().exists();
         let journal = match known_here {
             true => None,
-            false => Journal::create(self.state_dir()?, cluster, &run.id).ok(),
+            false => Journal::watch(self.state_dir()?, cluster, &run.id).ok(),
         };
         let mut show = Show::new(self.output, journal);
         let operation = operation::runs(&self.workspace.cluster, selection);

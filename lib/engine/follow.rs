@@ -11,7 +11,7 @@ use super::{Limits, holder};
 use crate::event::{Fact, StepResult};
 use crate::plan::{Step, StepId};
 use crate::transport::{
-    StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError, TransportErrorKind,
+    OnLock, StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError, TransportErrorKind,
 };
 
 /// How long an operator who ends a run waits for a host that has just been lost.
@@ -74,6 +74,12 @@ impl<'a, 'l> Supervised<'a, 'l> {
         result
     }
 
+    /// Whether this run may end the step: it's its own, or it was told to take it over.
+    fn may_end(&self) -> bool {
+        let takes_over = self.line.course.limits.on_lock == OnLock::TakeOver;
+        self.begun == Begun::Started || (self.begun == Begun::Joined && takes_over)
+    }
+
     fn follow(&mut self) -> StepResult {
         let mut stopping = false;
         loop {
@@ -83,8 +89,11 @@ impl<'a, 'l> Supervised<'a, 'l> {
                 Err(error) => return StepResult::Unknown { why: error.message },
             };
             let level = self.line.course.cancel.level();
-            // Who only looks on ends nothing by leaving.
-            if level >= 3 || (level == 2 && self.begun == Begun::Watched) {
+            // Who looks on, or has joined what another run began, ends nothing by leaving.
+            if level == 2 && self.begun == Begun::Joined && !self.may_end() {
+                return self.left_to_its_run();
+            }
+            if level >= 3 || (level == 2 && !self.may_end()) {
                 return self.left_alone("it was left alone");
             }
             stopping = level == 2;
@@ -139,6 +148,15 @@ impl<'a, 'l> Supervised<'a, 'l> {
         self.line
             .connection()?
             .supervise(&call, &mut |news| ear.hear(news))
+    }
+
+    fn left_to_its_run(&self) -> StepResult {
+        let why = format!(
+            "run {run} began it, so it goes on: `attach {run}` follows it, `cancel {run}` ends it, \
+             and so does a run with --take-over",
+            run = self.run
+        );
+        StepResult::Unknown { why }
     }
 
     fn left_alone(&self, why: &str) -> StepResult {

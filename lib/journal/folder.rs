@@ -17,6 +17,9 @@ const TOOL: &str = "paas-cluster-build";
 /// The name of the link to the newest run.
 const LATEST: &str = "latest";
 
+/// The name of the file that marks the folder of a run that was only looked at from here.
+const WATCHED: &str = "watched";
+
 /// Why a run's folder can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -140,6 +143,17 @@ impl RunFolder {
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
+    /// Tells whether the journal is that of somebody who only looked on: whether the run lives, it
+    /// doesn't tell.
+    pub fn is_watched(&self) -> bool {
+        self.path.join(WATCHED).exists()
+    }
+
+    /// Tells whether the process that this machine ran the run with is known to be dead.
+    pub fn is_dead(&self) -> bool {
+        self.journal().exists() && !self.is_watched() && !self.is_live()
+    }
+
     /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -165,6 +179,16 @@ impl RunFolder {
         make_private_dir(&steps).map_err(|e| failed(&steps, e))?;
         let link = self.path.with_file_name(LATEST);
         self.point_latest(&link).map_err(|e| failed(&link, e))
+    }
+
+    /// Makes the folder for somebody who only looks on.
+    pub(super) fn create_watched(&self) -> Result<(), FolderError> {
+        self.create()?;
+        let mark = self.path.join(WATCHED);
+        match make_private_file(&mark) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(&mark, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Replaces the link by a rename, so that it's never missing.

@@ -54,6 +54,21 @@ impl Journal {
     pub fn create(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
         let folder = RunFolder::of(state, cluster, run)?;
         folder.create()?;
+        Journal::begin(folder)
+    }
+
+    /// Makes the same for a run that another controller has, and that is only looked at.
+    ///
+    /// # Errors
+    /// As for a run of one's own.
+    pub fn watch(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
+        let folder = RunFolder::of(state, cluster, run)?;
+        // Marked before there is a journal: at no moment it looks like a run that this machine had.
+        folder.create_watched()?;
+        Journal::begin(folder)
+    }
+
+    fn begin(folder: RunFolder) -> Result<Journal, FolderError> {
         let path = folder.journal();
         let file = make_private_file(&path).map_err(|e| failed(&path, e))?;
         // Held for as long as this process lives, so that others can tell a live run from one whose

@@ -16,6 +16,8 @@ pub struct RunRow {
     pub state: Option<RunState>,
     /// Whether its controller is alive on this machine.
     pub live: bool,
+    /// Whether it was only looked at from here, and has its controller elsewhere.
+    pub watched: bool,
     /// Whether the journal's last line was never finished.
     pub torn: bool,
 }
@@ -42,10 +44,12 @@ pub fn ran_words(counts: &Counts) -> String {
     words
 }
 
-/// Says in a word how a run ended, or that it hasn't: `live`, `done`, `failed`, `interrupted`, ….
-pub fn run_word(state: &RunState, live: bool) -> &'static str {
+/// Says in a word how a run ended, or that it hasn't: `live`, `done`, `failed`, `interrupted`, …;
+/// `watched` where who looked on has left before the end.
+pub fn run_word(state: &RunState, live: bool, watched: bool) -> &'static str {
     match Outcome::of(state) {
         _ if live => "live",
+        _ if !state.is_over() && watched => "watched",
         // A journal without an end, and nobody who writes it.
         _ if !state.is_over() => "interrupted",
         Outcome::Done => "done",
@@ -72,9 +76,9 @@ fn row(row: &RunRow, zone: &TimeZone) -> [Cell; 7] {
     };
     let counts = state.counts();
     let started = run.started.to_zoned(zone.clone());
-    let word = run_word(state, row.live);
+    let word = run_word(state, row.live, row.watched);
     let tone = match word {
-        "live" => Tone::Doubtful,
+        "live" | "watched" => Tone::Doubtful,
         "done" => Tone::Good,
         _ => Tone::Bad,
     };
@@ -83,7 +87,7 @@ fn row(row: &RunRow, zone: &TimeZone) -> [Cell; 7] {
         let running = number(counts.running, "step");
         words.push_str(&format!(", {running} running when last heard of"));
     }
-    if row.torn && !row.live {
+    if row.torn && !row.live && !row.watched {
         words.push_str(", the journal's last line is torn");
     }
     [

@@ -5,6 +5,7 @@
 pub mod cut;
 pub mod fleet;
 pub mod ground;
+pub mod loopback;
 pub mod looks;
 pub mod random;
 pub mod rooms;

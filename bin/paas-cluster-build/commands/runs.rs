@@ -50,6 +50,7 @@ fn row(folder: &RunFolder) -> RunRow {
         run: folder.run().to_owned(),
         state: replayed.then_some(state),
         live: folder.is_live(),
+        watched: folder.is_watched(),
         torn,
     }
 }
@@ -64,7 +65,7 @@ fn json(row: &RunRow) -> serde_json::Value {
         "operator": run.map(|run| &run.operator),
         "workstation": run.map(|run| &run.workstation),
         "started": run.map(|run| run.started),
-        "state": state.map(|state| report::run_word(state, row.live)),
+        "state": state.map(|state| report::run_word(state, row.live, row.watched)),
         "took_ms": state.map(RunState::now_ms),
         "steps": counts.as_ref().map(|counts| counts.total),
         "ended": counts.as_ref().map(|counts| counts.ended()),

@@ -1,4 +1,4 @@
-# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
+# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log, fail and now.
 
 # apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
 # upgrade, for example), but not for the lock of the package lists.
@@ -72,10 +72,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(date +%s)
+	begin=$(now)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+		if [ $(($(now) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi

@@ -157,9 +157,9 @@ has_role() {
 }
 
 # A standby copies the whole database first, and can't before there is a primary.
-begin=$(date +%s)
+begin=$(now)
 until has_role; do
-	if [ $(($(date +%s) - begin)) -ge 600 ]; then
+	if [ $(($(now) - begin)) -ge 600 ]; then
 		show_logs
 		fail "the $database database doesn't run after 600 s"
 	fi

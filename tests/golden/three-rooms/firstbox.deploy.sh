@@ -21,6 +21,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -308,10 +313,10 @@ show_log() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			show_logs
 			fail "not healthy after $limit s: $said"
 		fi
@@ -321,7 +326,7 @@ wait_healthy() {
 	log healthy
 }
 
-# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
+# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log, fail and now.
 
 # apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
 # upgrade, for example), but not for the lock of the package lists.
@@ -395,10 +400,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(date +%s)
+	begin=$(now)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+		if [ $(($(now) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi

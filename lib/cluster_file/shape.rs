@@ -160,12 +160,32 @@ pub(super) const JUMP: TextRule = TextRule {
 };
 
 /// The name of a Debian package.
+// A name that ends in a minus sign tells apt to remove the package.
 pub(super) const PACKAGE: TextRule = TextRule {
-    expected: "a Debian package: lower-case letters, digits, `+`, `-` and `.`, at least two",
-    pattern: Some("^[a-z0-9][a-z0-9+.-]+$"),
+    expected: "a Debian package as apt takes it: `name`, `name:architecture` or `name=version`",
+    pattern: Some(
+        "^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z][a-z0-9-]*)?(=[0-9A-Za-z][0-9A-Za-z.+~:-]*)?$",
+    ),
     holds: |s| {
-        let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        s.len() >= 2 && s.starts_with(first) && s.chars().all(|c| first(c) || "+.-".contains(c))
+        let (name, version) = s.split_once('=').map_or((s, None), |(n, v)| (n, Some(v)));
+        let (name, architecture) = name
+            .split_once(':')
+            .map_or((name, None), |(n, a)| (n, Some(a)));
+        let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        name.len() >= 2
+            && !name.ends_with('-')
+            && name.starts_with(small)
+            && name.chars().all(|c| small(c) || "+.-".contains(c))
+            && architecture.is_none_or(|text| {
+                text.starts_with(|c: char| c.is_ascii_lowercase())
+                    && text.chars().all(|c| small(c) || c == '-')
+            })
+            && version.is_none_or(|text| {
+                text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                    && text
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || ".+~:-".contains(c))
+            })
     },
 };
 
@@ -245,6 +265,15 @@ mod tests {
                 "https://x y",
                 "ftp://x",
                 "libc6+x.y",
+                "libc6-",
+                "g++",
+                "libc6:amd64",
+                "libc6:",
+                "nginx=1.22.1-9+deb12u1",
+                "nginx=1:2~rc1",
+                "nginx=",
+                "nginx/bookworm",
+                "libc6:i386=2.36",
                 "a_b",
                 sha,
             ] {

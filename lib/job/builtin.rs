@@ -159,8 +159,12 @@ fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<S
     script.render().map_err(as_error)
 }
 
-/// Functions that install Debian's packages, for jobs that bring their own and for bootstrap.
+/// Functions that install Debian's packages, for jobs that bring their own and for bootstrap; they
+/// need those of [`INSTALLED`].
 pub const PACKAGES: &str = include_str!("../../deploy/packages.sh");
+
+/// Functions that ask dpkg which packages are installed; every job's script but a removal has them.
+pub const INSTALLED: &str = include_str!("../../deploy/installed.sh");
 
 impl Job for BuiltinJob {
     fn facts(&self) -> &JobFacts {

@@ -9,7 +9,7 @@ mod frame;
 mod health;
 mod site;
 
-pub use builtin::{BuiltinJob, PACKAGES};
+pub use builtin::{BuiltinJob, INSTALLED, PACKAGES};
 pub use catalog::Catalog;
 pub use context::{Context, Secrets, home_of};
 pub use health::{Check, Health};

@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::package::{Prepared, PreparedRelease};
 use super::resolve::PlanError;
-use crate::job::PACKAGES;
+use crate::job::{INSTALLED, PACKAGES};
 use crate::model::{Host, Sudo};
-use crate::script::{Upload, Values};
+use crate::script::{Upload, Values, shell_word};
 
 /// `deploy/init.sh`. A part of the release is either pushed (its digest names the file in the
 /// host's `artifacts/`), or fetched from a URL, or cloned; what doesn't apply is empty.
@@ -102,16 +102,28 @@ pub(super) fn render(values: &Values) -> Result<String, PlanError> {
     let script: InitScript =
         serde_json::from_value(values.to_json()).map_err(|error| failed(error.to_string()))?;
     let own = script.render().map_err(|error| failed(error.to_string()))?;
-    Ok(format!("#!/bin/sh\n{PACKAGES}\n{own}"))
+    Ok(format!("#!/bin/sh\n{INSTALLED}\n{PACKAGES}\n{own}"))
 }
 
-/// Renders the check of a prepared machine: what a build relies on is there.
-pub(super) fn health_script(home: &str, has_release: bool) -> String {
-    if !has_release {
-        return "exit 0\n".to_owned();
+/// Renders the check of a prepared machine: what bootstrap brings, and builds rely on, is there.
+pub(super) fn health_script(values: &Values, home: &str, has_release: bool) -> String {
+    let mut script = String::new();
+    let packages = values.get("packages").map(|input| &input.value);
+    if let Some(packages) = packages.and_then(|value| value.as_array()) {
+        let names = packages.iter().filter_map(|name| name.as_str());
+        let names: String = names.map(|name| format!(" {}", shell_word(name))).collect();
+        if !names.is_empty() {
+            script.push_str(&format!("{INSTALLED}\nneed_packages{names}\n"));
+        }
     }
-    let paas = shell_words::quote(&format!("{home}/paas-release.git/bin/paas")).into_owned();
-    format!("test -x {paas} || {{ echo {paas} is missing; exit 1; }}\n")
+    if has_release {
+        let paas = shell_word(&format!("{home}/paas-release.git/bin/paas"));
+        script.push_str(&format!(
+            "test -x {paas} || {{ echo {paas} is missing; exit 1; }}\n"
+        ));
+    }
+    script.push_str("exit 0\n");
+    script
 }
 
 /// Lists the files that must be pushed before the script can run.

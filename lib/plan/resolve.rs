@@ -371,10 +371,15 @@ impl Planner<'_> {
 
     /// The checks of everything that the cluster file puts on a host, in order.
     fn health_checks(&self, host: IpAddr) -> Result<Vec<HealthCheck>, PlanError> {
-        let home = self.home(self.host(host)?);
+        let machine = self.host(host)?;
+        let home = self.home(machine);
         let mut checks = vec![HealthCheck {
             step: BOOTSTRAP.to_owned(),
-            script: bootstrap::health_script(&home, self.release.is_some()),
+            script: bootstrap::health_script(
+                &self.bootstrap_values(machine),
+                &home,
+                self.release.is_some(),
+            ),
         }];
         for component in &self.cluster.components {
             let Some(instance) = component.instances.iter().find(|i| i.address == host) else {

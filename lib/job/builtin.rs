@@ -55,6 +55,7 @@ impl BuiltinJob {
                 provides: Vec::new(),
                 needs_release: false,
                 packages: Vec::new(),
+                needs_one_release: None,
             },
             health: Health {
                 services: Vec::new(),
@@ -94,6 +95,12 @@ impl BuiltinJob {
     pub fn packages(mut self, packages: &[&str]) -> Self {
         let packages = packages.iter().copied().map(str::to_owned);
         self.facts.packages.extend(packages);
+        self
+    }
+
+    /// Says that all its hosts need the same release of the system, and why.
+    pub fn needs_one_release(mut self, why: &str) -> Self {
+        self.facts.needs_one_release = Some(why.to_owned());
         self
     }
 

@@ -209,6 +209,7 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
             provides: provides.collect(),
             needs_release: file.needs_release || !file.services.is_empty(),
             packages: Vec::new(),
+            needs_one_release: None,
         },
         health: Health {
             services: file.services,

@@ -18,6 +18,7 @@ mod preflight;
 mod probe;
 mod reason;
 mod receipt;
+mod releases;
 mod resolve;
 mod rolling;
 mod saved;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::facts::{Facts, HostFacts, HostState};
+use super::releases;
 use crate::model::{Cluster, JobFacts, Selection};
 
 /// The least free space that a host must have, in KiB: packages and a release fit in this.
@@ -58,6 +59,7 @@ pub fn preflight(
             None => found(true, "it was not asked".to_owned()),
         }
     }
+    findings.extend(releases::mixed(cluster, selection, jobs, facts));
     findings
 }
 

@@ -619,8 +619,18 @@ install_packages postgresql-common
 install -d /etc/postgresql-common/createcluster.d
 printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/paas.conf
 install_packages postgresql patroni python3-kazoo haproxy
-bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
-if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+# The system's newer release may have brought a newer PostgreSQL beside the one that wrote the data,
+# which only that one can read.
+version=$(cat "/var/lib/postgresql/paas-$database/data/PG_VERSION" 2>/dev/null || :)
+if [ -n "$version" ]; then
+	bin=/usr/lib/postgresql/$version/bin
+	if ! [ -x "$bin/postgres" ]; then
+		fail "the data of $database here is of PostgreSQL $version, which isn't installed any more: install postgresql-$version, or upgrade the data by pg_upgrade"
+	fi
+else
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+fi
 
 # Of each part by itself; what postgres must read belongs to its group.
 stale=/run/paas-$unit.stale

@@ -631,7 +631,7 @@ if [ -x /usr/local/lib/paas-zookeeper/guard ] && [ -s "$config/zoo.cfg" ] && [ -
 	! systemctl is-active --quiet paas-zookeeper && ! said=$(/usr/local/lib/paas-zookeeper/guard); then
 	fail "$said"
 fi
-install_packages libzookeeper-java openjdk-17-jre-headless
+install_packages libzookeeper-java default-jre-headless
 if ! getent passwd zookeeper >/dev/null; then
 	useradd --system --home-dir /var/lib/zookeeper --shell /usr/sbin/nologin zookeeper
 fi

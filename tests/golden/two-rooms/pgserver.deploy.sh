@@ -697,10 +697,15 @@ def stay(why):
 
 def local_control():
     """Reads what the data directory says of itself."""
-    binary = sorted(
-        f"/usr/lib/postgresql/{version}/bin/pg_controldata"
-        for version in os.listdir("/usr/lib/postgresql")
-    )[-1]
+    try:
+        with open(os.path.join(data, "PG_VERSION")) as file:
+            version = file.read().strip()
+    except FileNotFoundError:
+        return {}
+    # Another release'\''s program can'\''t read it.
+    binary = f"/usr/lib/postgresql/{version}/bin/pg_controldata"
+    if not os.path.exists(binary):
+        stay(f"the data here is of PostgreSQL {version}, which isn'\''t installed")
     said = subprocess.run([binary, data], capture_output=True, text=True, env={"LC_ALL": "C"})
     lines = (line.split(":", 1) for line in said.stdout.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in lines}
@@ -901,8 +906,18 @@ install_packages postgresql-common
 install -d /etc/postgresql-common/createcluster.d
 printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/paas.conf
 install_packages postgresql patroni python3-kazoo haproxy
-bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
-if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+# The system's newer release may have brought a newer PostgreSQL beside the one that wrote the data,
+# which only that one can read.
+version=$(cat "/var/lib/postgresql/paas-$database/data/PG_VERSION" 2>/dev/null || :)
+if [ -n "$version" ]; then
+	bin=/usr/lib/postgresql/$version/bin
+	if ! [ -x "$bin/postgres" ]; then
+		fail "the data of $database here is of PostgreSQL $version, which isn't installed any more: install postgresql-$version, or upgrade the data by pg_upgrade"
+	fi
+else
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+fi
 
 # Of each part by itself; what postgres must read belongs to its group.
 stale=/run/paas-$unit.stale

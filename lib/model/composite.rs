@@ -84,6 +84,7 @@ mod tests {
             needs: Vec::new(),
             provides: Vec::new(),
             needs_release: false,
+            needs_one_release: None,
             packages: Vec::new(),
         };
         names.iter().map(fact).collect()

@@ -32,13 +32,24 @@ listening_ports() {
 	done
 }
 
-# Runs one step's check, only where the step has left a receipt.
+# A file system that hangs, such as a mount whose server is gone, holds up who asks for its size.
+free_space() {
+	code=0
+	said=$(timeout -s KILL 20 df -Pk /var/lib 2>/dev/null) || code=$?
+	case $code in
+	0) printf '%s\n' "$said" | awk 'NR == 2 { print "disk_free_kib " $4 }' ;;
+	124 | 137) echo 'disk_hangs 20' ;;
+	esac
+}
+
+# Runs one step's check, only where the step has left a receipt. Checks run at once: the line that
+# one prints is short enough to stay whole.
 check_health() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if said=$(printf '%s\n' "$2" | timeout 60 sh 2>&1); then
+	if said=$(printf '%s\n' "$2" | timeout -k 5 60 sh 2>&1); then
 		printf 'healthy %s\n' "$1"
 	else
-		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1)"
+		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1 | cut -c 1-2000)"
 	fi
 }
 
@@ -51,7 +62,7 @@ at_work() {
 # Tells whether a step's instance leads the others, only where the step has left a receipt.
 check_leader() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if printf '%s\n' "$2" | timeout 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
+	if printf '%s\n' "$2" | timeout -k 5 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
 }
 
 # Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
@@ -68,7 +79,7 @@ holder() {
 os_release
 holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
-df -Pk /var/lib 2>/dev/null | awk 'NR == 2 { print "disk_free_kib " $4 }'
+free_space
 listening_ports
 for file in "$root"/receipts/*.json; do
 	if ! [ -e "$file" ]; then continue; fi
@@ -80,7 +91,7 @@ for file in "$root"/secrets/*; do
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
 done
 check_health bootstrap 'test -x /home/paas/paas-release.git/bin/paas || { echo /home/paas/paas-release.git/bin/paas is missing; exit 1; }
-'
+' &
 check_health mysql_gateway '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
 # closed, and both outputs go to the step'\''s log.
@@ -102,6 +113,11 @@ log() {
 fail() {
 	printf '\''error: %s\n'\'' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -391,10 +407,10 @@ show_log() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			show_logs
 			fail "not healthy after $limit s: $said"
 		fi
@@ -405,7 +421,7 @@ wait_healthy() {
 }
 
 check_health
-'
+' &
 check_health mysql_node '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
 # closed, and both outputs go to the step'\''s log.
@@ -427,6 +443,11 @@ log() {
 fail() {
 	printf '\''error: %s\n'\'' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -716,10 +737,10 @@ show_log() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			show_logs
 			fail "not healthy after $limit s: $said"
 		fi
@@ -730,6 +751,15 @@ wait_healthy() {
 }
 
 check_health
-'
+' &
+wait
 # Last, so that the time that the checks took doesn't look like a wrong clock.
 date '+clock %s'
+#!/bin/sh
+# Prints what tells one machine from another, whatever its addresses: "key value". Changes nothing.
+# Containers on one kernel have its boot in common, but not their processes. lib/plan/machine.rs
+# judges it.
+set -eu
+printf 'boot %s %s\n' "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" \
+	"$(readlink /proc/self/ns/pid 2>/dev/null)"
+printf 'machine_id %s\n' "$(cat /etc/machine-id 2>/dev/null)"

@@ -16,18 +16,19 @@ use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
 use paas_cluster_build::plan::{
     Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedPackages, PreparedRelease,
-    RunIdentity, blocked,
+    RunIdentity, blocked, copies, same_machines,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
 use paas_cluster_build::transport::{OnLock, SshTransport};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
 use crate::args::{Common, Output};
+use crate::commands::build::not_ready;
 use crate::exit::{Exit, Failure};
 use crate::identity;
+use crate::patience::{Deadline, Loose, name_the_silent};
 use crate::secrets::{Vault, terminal_reader};
 use crate::show::Show;
 use crate::workspace::Workspace;
@@ -36,7 +37,7 @@ use crate::workspace::Workspace;
 pub struct Conductor<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) output: Output,
-    pub(crate) runtime: Runtime,
+    pub(crate) runtime: Loose,
     pub(crate) engine: Engine,
     pub(crate) run: RunIdentity,
     pub(crate) cancel: Cancel,
@@ -46,8 +47,10 @@ pub struct Conductor<'a> {
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
     waiting_since: Cell<Option<Instant>>,
-    /// After how long a run is ended.
-    deadline: Option<Duration>,
+    /// When the command is ended.
+    deadline: Deadline,
+    /// Whether the operator has heard of machines that are copies of each other.
+    has_told_copies: Cell<bool>,
     below_min_up: bool,
     /// Or why there is none: what only looks can do without.
     state_dir: Result<PathBuf, String>,
@@ -70,6 +73,7 @@ impl<'a> Conductor<'a> {
         common: &Common,
         limits: Limits,
     ) -> Result<Conductor<'a>, Failure> {
+        let deadline = Deadline::from_now();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(limits.forks + 8)
@@ -89,7 +93,7 @@ impl<'a> Conductor<'a> {
         Ok(Conductor {
             workspace,
             output: common.output,
-            runtime,
+            runtime: Loose::from(runtime),
             engine: Engine::new(transport, &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
@@ -97,7 +101,8 @@ impl<'a> Conductor<'a> {
             reader,
             on_lock,
             waiting_since: Cell::new(None),
-            deadline: None,
+            deadline,
+            has_told_copies: Cell::new(false),
             below_min_up: false,
             state_dir: state_dir(common).map_err(|failure| failure.message),
             release: workspace.prepare_release()?,
@@ -105,9 +110,9 @@ impl<'a> Conductor<'a> {
         })
     }
 
-    /// Ends the run when it has taken so long.
+    /// Ends the command when it has taken so long, from its start on.
     pub fn with_deadline(mut self, deadline: Option<Duration>) -> Conductor<'a> {
-        self.deadline = deadline;
+        self.deadline = self.deadline.after(deadline);
         self
     }
 
@@ -128,8 +133,17 @@ impl<'a> Conductor<'a> {
     }
 
     /// Looks at the selected hosts, and at those that keep their secrets, over the connections
-    /// that a run then goes on with.
+    /// that a run then goes on with. Refuses where two addresses are one machine's.
     pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
+        self.look(selection, true)
+    }
+
+    /// The same for what only shows: what is wrong with the machines is told and no more.
+    pub fn survey_to_show(&self, selection: &Selection) -> Result<Survey, Failure> {
+        self.look(selection, false)
+    }
+
+    fn look(&self, selection: &Selection, is_strict: bool) -> Result<Survey, Failure> {
         let vault = self.vault(selection);
         if vault.needs_any() {
             // Before a host is asked: its secrets would have nowhere to go.
@@ -154,15 +168,40 @@ impl<'a> Conductor<'a> {
                 if hosts == 1 { "" } else { "s" }
             );
         }
-        let unwatched = EventSink::unwatched();
-        let outcome = self.unless_interrupted(async {
-            let look = self.engine.run(&plan, &self.run, &self.cancel, &unwatched);
-            Ok(look.await)
-        })?;
+        let outcome = self.unless_interrupted(async { Ok(self.listen(&plan).await) })?;
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);
+        self.tell_machines(&facts, is_strict)?;
         let secrets = vault.resolve(&facts)?;
         Ok(Survey { facts, secrets })
+    }
+
+    /// Runs queries; names the hosts that let them wait.
+    async fn listen(&self, plan: &Plan) -> Outcome {
+        let (sink, receiver) = event_channel(&self.run.id);
+        let look = async {
+            let outcome = self.engine.run(plan, &self.run, &self.cancel, &sink).await;
+            drop(sink);
+            outcome
+        };
+        let is_quiet = self.output == Output::Json;
+        tokio::join!(look, name_the_silent(receiver, is_quiet)).0
+    }
+
+    /// Two addresses of one machine would be two runs that meet on it; copies of one image are
+    /// worth a warning.
+    pub(crate) fn tell_machines(&self, facts: &Facts, is_strict: bool) -> Result<(), Failure> {
+        let findings = same_machines(facts);
+        if is_strict && !findings.is_empty() {
+            return Err(not_ready(&findings));
+        }
+        if self.output != Output::Json && !self.has_told_copies.replace(true) {
+            let problems = findings.into_iter().map(|finding| finding.problem);
+            for problem in problems.chain(copies(facts)) {
+                anstream::eprintln!("warning: {problem}");
+            }
+        }
+        Ok(())
     }
 
     /// Makes the plan of an operation from what is known.
@@ -246,6 +285,7 @@ impl<'a> Conductor<'a> {
                 () = self.interrupt() => {
                     Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed"))
                 }
+                () = self.deadline.over() => Err(self.deadline.failure()),
             }
         })
     }
@@ -294,9 +334,7 @@ impl<'a> Conductor<'a> {
 
     /// Runs queries only, and returns what they said.
     pub fn ask(&self, plan: &Plan) -> Result<Outcome, Failure> {
-        let unwatched = EventSink::unwatched();
-        let run = self.engine.run(plan, &self.run, &self.cancel, &unwatched);
-        self.or_leave(run)
+        self.or_leave(self.listen(plan))
     }
 
     /// Waits for what only asks hosts; Ctrl-C ends the command.
@@ -318,12 +356,7 @@ impl<'a> Conductor<'a> {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return std::future::pending().await;
         };
-        let deadline = async {
-            match self.deadline {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
+        let deadline = self.deadline.over();
         tokio::pin!(deadline);
         let mut is_over = false;
         loop {
@@ -420,7 +453,7 @@ pub fn state_dir(common: &Common) -> Result<PathBuf, Failure> {
 }
 
 /// Reads what the probe's queries said.
-fn facts_of(outcome: Outcome) -> Facts {
+pub(crate) fn facts_of(outcome: Outcome) -> Facts {
     let mut facts = Facts::default();
     let unknown = |kind: &str, why: String| HostState::Unknown {
         kind: kind.to_owned(),

@@ -18,6 +18,7 @@ mod exit;
 mod follow;
 mod identity;
 mod inventory;
+mod patience;
 mod secrets;
 mod show;
 mod workspace;

@@ -2,10 +2,11 @@
 
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::operation;
+use paas_cluster_build::plan::{MACHINE, Mode, Plan, Reason, Stage, Step, StepId};
 use paas_cluster_build::report::{ExecEnd, ExecResult, exec_text};
 
 use crate::args::{Common, Output};
-use crate::conductor::{Conductor, Survey};
+use crate::conductor::{Conductor, Survey, describe, facts_of};
 use crate::exit::{Exit, Failure};
 use crate::show::look;
 use crate::workspace::Workspace;
@@ -32,6 +33,7 @@ pub fn exec(
         secrets: Default::default(),
     };
     let plan = conductor.plan(&operation, &survey, false)?;
+    tell_machines(&conductor, &plan)?;
     let outcome = conductor.ask(&plan)?;
 
     let mut results = Vec::new();
@@ -44,10 +46,9 @@ pub fn exec(
                 String::new(),
             )
         } else {
-            (
-                ExecEnd::Unreachable("the connection was lost".to_owned()),
-                String::new(),
-            )
+            let why = outcome.results.get(&step.id).map(describe);
+            let why = why.unwrap_or_else(|| "the connection was lost".to_owned());
+            (ExecEnd::Unreachable(why), String::new())
         };
         results.push(ExecResult {
             host: step.id.host,
@@ -79,4 +80,32 @@ pub fn exec(
             Exit::Done
         },
     )
+}
+
+/// A command that would run twice on one machine runs nowhere; where there is one host, nothing is
+/// asked.
+fn tell_machines(conductor: &Conductor<'_>, plan: &Plan) -> Result<(), Failure> {
+    let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let questions: Vec<Step> = steps.map(|step| question(&step.id)).collect();
+    if questions.len() < 2 {
+        return Ok(());
+    }
+    let facts = facts_of(conductor.ask(&Plan {
+        cluster: plan.cluster.clone(),
+        operation: "machines".to_owned(),
+        stages: vec![Stage::unlimited("machines", questions)],
+    })?);
+    conductor.tell_machines(&facts, true)
+}
+
+fn question(of: &StepId) -> Step {
+    let id = StepId {
+        step: "machine".to_owned(),
+        host: of.host,
+    };
+    let what = "exec".to_owned();
+    Step {
+        script: MACHINE.to_owned(),
+        ..Step::without_script(id, Mode::Query, Reason::Asked { what })
+    }
 }

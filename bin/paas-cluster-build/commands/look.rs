@@ -88,7 +88,7 @@ pub fn status(
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(components, limits)?;
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
-    let survey = conductor.survey(&selection)?;
+    let survey = conductor.survey_to_show(&selection)?;
     let rows = rows(&workspace, &selection, &survey.facts);
     if common.output == Output::Json {
         for row in &rows {

@@ -2,7 +2,6 @@
 //!
 //! Each step makes what is missing only, so that it also finishes an `up` that was interrupted.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +16,7 @@ use super::known_hosts;
 use super::names::Names;
 use super::network;
 use super::power;
+use super::requirements;
 use super::spec::{self, Spec};
 use super::state::{self, Folders, MachineRecord, Record};
 use super::suite::Suite;
@@ -48,15 +48,27 @@ pub(super) fn up(
     }
     let earlier_known_hosts = old.as_ref().and_then(|old| old.known_hosts.clone());
     let record = spec::merge(spec, old.clone(), Suite::usual()?)?;
+    let suites: BTreeSet<_> = record
+        .machines
+        .iter()
+        .map(|machine| machine.suite)
+        .collect();
+    let missing: Vec<_> = suites
+        .iter()
+        .copied()
+        .flat_map(requirements::missing_for)
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::CannotRun(missing));
+    }
     refuse_collisions(folders, names, &record)?;
     std::fs::create_dir_all(lab.join("machines")).at("make", &lab)?;
     state::write_json(&state::record_path(&lab), &record)?;
 
     let mut bases = BTreeMap::new();
-    for suite in record.machines.iter().map(|machine| machine.suite) {
-        if let Entry::Vacant(place) = bases.entry(suite) {
-            place.insert(base::ensure(folders, suite, &spec.preinstalled, progress)?);
-        }
+    for suite in suites {
+        let base = base::ensure(folders, suite, &spec.preinstalled, progress)?;
+        bases.insert(suite, base);
     }
     network::make(names, &record)?;
     for machine in &record.machines {

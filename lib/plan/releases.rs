@@ -17,11 +17,9 @@ pub(super) fn mixed(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for component in &cluster.components {
-        let job = jobs.iter().find(|job| {
-            job.needs_one_release.is_some() && component.jobs.iter().any(|name| *name == job.name)
-        });
-        let Some((job, why)) = job.and_then(|job| Some((job, job.needs_one_release.as_ref()?)))
-        else {
+        let reason = |job: &JobFacts| Some((job.name.clone(), job.needs_one_release.clone()?));
+        let mut carried = jobs.iter().filter(|job| component.jobs.contains(&job.name));
+        let Some((job, why)) = carried.find_map(reason) else {
             continue;
         };
         let Some((first, theirs)) = pattern(component, facts) else {
@@ -43,7 +41,7 @@ pub(super) fn mixed(
                 problem: format!(
                     "{} here, {} on {first}: {} needs one release on all its hosts ({why}); give \
                      this host that release",
-                    own.os_name, theirs.os_name, job.name
+                    own.os_name, theirs.os_name, job
                 ),
             });
         }

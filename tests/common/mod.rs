@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod cut;
+pub mod desk;
 pub mod fleet;
 pub mod ground;
 pub mod looks;

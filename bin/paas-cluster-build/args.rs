@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use paas_cluster_build::cluster_file;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::transport::OnLock;
 
@@ -40,13 +39,6 @@ pub struct Cli {
     /// Without a subcommand: the build to run.
     #[command(flatten)]
     pub build: BuildArgs,
-}
-
-/// Finds the subcommand that a word was probably meant to be.
-pub fn nearest_command(word: &str) -> Option<String> {
-    let cli = Cli::command();
-    let names = cli.get_subcommands().map(|command| command.get_name());
-    cluster_file::nearest(word, names).map(str::to_owned)
 }
 
 /// Tells whether `--output json` was typed, for what is typed so wrongly that clap can't say.
@@ -355,8 +347,11 @@ pub enum Command {
         /// As root instead of the login user.
         #[arg(long)]
         root: bool,
+        /// Words before `--`; there are none, and who types some is told where they belong.
+        #[arg(hide = true, value_name = "WORD")]
+        words: Vec<String>,
         /// The command line, for the hosts' shell.
-        #[arg(last = true, required = true, value_name = "COMMAND")]
+        #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
     /// Boot and break throw-away machines at the file's addresses (needs root).

@@ -27,6 +27,7 @@ use tokio::sync::Mutex;
 use crate::args::{Common, Output};
 use crate::commands::build::not_ready;
 use crate::exit::{Exit, Failure};
+use crate::history;
 use crate::identity;
 use crate::patience::{Deadline, Loose, name_the_silent};
 use crate::secrets::{Vault, terminal_reader};
@@ -104,7 +105,10 @@ impl<'a> Conductor<'a> {
             deadline,
             has_told_copies: Cell::new(false),
             below_min_up: false,
-            state_dir: state_dir(common).map_err(|failure| failure.message),
+            state_dir: match workspace.why_nameless() {
+                Some(why) => Err(why.to_owned()),
+                None => state_dir(common).map_err(|failure| failure.message),
+            },
             release: workspace.prepare_release()?,
             packages: workspace.prepare_packages()?,
         })
@@ -267,7 +271,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Lets some time pass between two looks at the hosts.
-    fn pause(&self, time: Duration) -> Result<(), Failure> {
+    pub(crate) fn pause(&self, time: Duration) -> Result<(), Failure> {
         self.unless_interrupted(async {
             tokio::time::sleep(time).await;
             Ok(())
@@ -335,6 +339,20 @@ impl<'a> Conductor<'a> {
     /// Runs queries only, and returns what they said.
     pub fn ask(&self, plan: &Plan) -> Result<Outcome, Failure> {
         self.or_leave(self.listen(plan))
+    }
+
+    /// Runs queries that an operator typed, and keeps among the runs that they were asked; what they
+    /// said isn't kept.
+    pub fn ask_and_note(&self, plan: &Plan) -> Result<Outcome, Failure> {
+        let (sink, events) = event_channel(&self.run.id);
+        let state = self.state_dir().ok();
+        let note = history::keep(state, &self.workspace.cluster.name, &self.run.id, events);
+        let ask = async {
+            let outcome = self.engine.run(plan, &self.run, &self.cancel, &sink).await;
+            drop(sink);
+            outcome
+        };
+        self.or_leave(async { tokio::join!(ask, note).0 })
     }
 
     /// Waits for what only asks hosts; Ctrl-C ends the command.

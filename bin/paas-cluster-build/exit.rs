@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use paas_cluster_build::cluster_file::{Problem, render_problems, sort_problems};
 use paas_cluster_build::journal::write_error_words;
+use paas_cluster_build::report::Outcome;
 use serde_json::{Value, json};
 
 use crate::args::Output;
@@ -42,14 +43,33 @@ impl Exit {
         match self {
             Exit::Done => (0, "done", "done, or nothing to do"),
             Exit::Failed => (1, "failed", "a step failed"),
-            Exit::Usage => (2, "usage", "bad input or configuration; nothing was changed"),
+            Exit::Usage => (
+                2,
+                "usage",
+                "bad input or configuration; nothing was changed",
+            ),
             Exit::Unreachable => (3, "unreachable", "hosts unreachable"),
             Exit::Locked => (4, "locked", "locked by another run"),
             Exit::Changes => (5, "changes", "plan --exit-code: there is something to do"),
             Exit::Stale => (6, "stale", "apply: the plan was made from another state"),
             Exit::Unprintable => (7, "output", "standard output couldn't be written"),
             Exit::Cancelled => (130, "cancelled", "cancelled, or not confirmed"),
-            Exit::ClosedPipe => (141, "closed_pipe", "standard output was closed by its reader"),
+            Exit::ClosedPipe => (
+                141,
+                "closed_pipe",
+                "standard output was closed by its reader",
+            ),
+        }
+    }
+
+    /// Returns how a command ends whose run ended so.
+    pub fn of(outcome: Outcome) -> Exit {
+        match outcome {
+            Outcome::Done => Exit::Done,
+            Outcome::Failed => Exit::Failed,
+            Outcome::Unreachable => Exit::Unreachable,
+            Outcome::Locked => Exit::Locked,
+            Outcome::Cancelled => Exit::Cancelled,
         }
     }
 
@@ -148,6 +168,11 @@ impl Failure {
         }
     }
 
+    /// Tells whether it's about problems in the cluster file.
+    pub fn is_drawn(&self) -> bool {
+        self.is_drawn
+    }
+
     /// Adds lines to the message.
     pub fn followed_by(mut self, more: &str) -> Failure {
         self.message.push_str(more);
@@ -208,7 +233,7 @@ pub fn end(exit: Exit) -> ExitCode {
     let is_closed = fault.kind() == io::ErrorKind::BrokenPipe;
     if !is_closed {
         let why = write_error_words(&fault);
-        errln!("error: standard output can't be written: {why}; what it lacks is lost");
+        errln!("error: standard output can't be written: {why}; the rest of it is lost");
     }
     match exit {
         Exit::Done | Exit::Changes if is_closed => Exit::ClosedPipe.into(),

@@ -16,11 +16,15 @@ mod conductor;
 mod confirm;
 mod exit;
 mod follow;
+mod history;
 mod identity;
 mod inventory;
 mod patience;
+mod record;
 mod secrets;
 mod show;
+mod source;
+mod verbs;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use args::{Cli, Command, ExplainWhat, Output};
 use commands::{build, exec, ks, lab, look, plan, remove, runs};
 use exit::{Exit, Failure, end};
+use source::Source;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -78,7 +83,15 @@ const SIGXFSZ: i32 = 25;
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let common = &cli.common;
     let Some(command) = &cli.command else {
-        return build::build(common, &cli.build);
+        if let Some(word) = cli.build.components.first()
+            && let Err(error) = Source::of(&common.config).find()
+        {
+            let file = common.config.display();
+            let why = format!("{file} can't be read: {error}");
+            return Err(verbs::unreadable(word, &why));
+        }
+        return build::build(common, &cli.build)
+            .map_err(|failure| verbs::beside(failure, &cli.build.components));
     };
     match command {
         Command::Build(args) => build::build(common, args),
@@ -118,8 +131,12 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             limit,
             forks,
             root,
+            words,
             command,
-        } => exec::exec(common, &limit.limit, forks.forks, *root, command),
+        } => {
+            exec::check_words(words, command)?;
+            exec::exec(common, &limit.limit, forks.forks, *root, command)
+        }
         Command::Lab { action } => lab::lab(common, action),
         Command::Ks { action } => ks::ks(common, action),
         Command::Zone { action } => ks::zone(common, action),

@@ -41,7 +41,11 @@ macro_rules! errln {
 /// Writes to standard output and hands it to the system at once: what waits in a buffer at the
 /// process's end is lost without a word.
 pub fn to_output(text: Arguments<'_>) {
-    if FAULT.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+    if FAULT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some()
+    {
         return;
     }
     let mut out = anstream::stdout().lock();

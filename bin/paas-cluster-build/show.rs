@@ -39,9 +39,10 @@ impl Show {
     pub fn new(output: Output, journal: Option<Journal>) -> Show {
         let view = match output {
             Output::Json => View::Json(JsonLines::new(stdout())),
-            Output::Human if is_live() => View::Live(
-                Box::new(Terminal::new(ProgressDrawTarget::stderr(), colour())),
-            ),
+            Output::Human if is_live() => View::Live(Box::new(Terminal::new(
+                ProgressDrawTarget::stderr(),
+                colour(),
+            ))),
             Output::Human | Output::Plain => View::Plain(Plain::new(stdout(), TimeZone::system())),
         };
         Show {
@@ -141,13 +142,7 @@ impl Show {
             let text = report::summary_text(&self.state, &context);
             out!("{}", report::wrap(&text, say::output_width()));
         }
-        match report::Outcome::of(&self.state) {
-            report::Outcome::Done => Exit::Done,
-            report::Outcome::Failed => Exit::Failed,
-            report::Outcome::Unreachable => Exit::Unreachable,
-            report::Outcome::Locked => Exit::Locked,
-            report::Outcome::Cancelled => Exit::Cancelled,
-        }
+        Exit::of(report::Outcome::of(&self.state))
     }
 }
 

@@ -1,6 +1,5 @@
 //! What every command begins with: the cluster file, read and validated, with its jobs.
 
-use std::fs;
 use std::net::IpAddr;
 
 use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode};
@@ -11,6 +10,7 @@ use paas_cluster_build::plan::{PlanError, PreparedPackages, PreparedRelease};
 
 use crate::args::Common;
 use crate::exit::Failure;
+use crate::source::Source;
 
 /// A valid cluster and the jobs that it may use.
 pub struct Workspace {
@@ -22,18 +22,21 @@ pub struct Workspace {
     pub jobs: Vec<JobFacts>,
     file: ClusterFile,
     text: String,
+    is_from_pipe: bool,
 }
 
 impl Workspace {
     /// Reads and validates the cluster file; every problem of it is in the error.
     pub fn load(common: &Common) -> Result<Workspace, Failure> {
-        let path = &common.config;
-        let bytes = fs::read(path).map_err(|error| {
+        let source = Source::of(&common.config);
+        let path = &source.shown();
+        let bytes = source.read().map_err(|error| {
             let hint = "name the cluster file with -c FILE";
             Failure::usage(format!("{} can't be read: {error}; {hint}", path.display()))
         })?;
-        let text = decode(&bytes)
-            .map_err(|problem| Failure::problems(path, &String::from_utf8_lossy(&bytes), &[problem]))?;
+        let text = decode(&bytes).map_err(|problem| {
+            Failure::problems(path, &String::from_utf8_lossy(&bytes), &[problem])
+        })?;
         let (file, mut found) = ClusterFile::parse(path, &text);
         let Some(file) = file else {
             return Err(Failure::problems(path, &text, &found));
@@ -59,6 +62,7 @@ impl Workspace {
                 jobs,
                 file,
                 text,
+                is_from_pipe: matches!(source, Source::Once(_)),
             }),
             Ok(_) => Err(Failure::problems(path, &text, &found)),
             Err(more) => {
@@ -79,17 +83,22 @@ impl Workspace {
         Some(Failure::problems(&self.cluster.file, &self.text, &found).message)
     }
 
+    /// Says why nothing may be kept for this cluster, if so: without a name and a file's path it
+    /// can't be told from another one.
+    pub fn why_nameless(&self) -> Option<&'static str> {
+        (self.is_from_pipe && self.file.name.is_none()).then_some(
+            "the cluster file comes from standard input and has no `name`, by which runs and \
+             passwords are kept\nhelp: add `name: …` to it",
+        )
+    }
+
     /// Narrows the cluster to components and `--limit`s.
     pub fn select(&self, components: &[String], limits: &[String]) -> Result<Selection, Failure> {
         self.cluster.select(components, limits).map_err(|unknown| {
-            // A word that is no component may be a misspelt subcommand as well.
-            let command = components
-                .iter()
-                .filter(|word| self.cluster.component(word).is_none())
-                .find_map(|word| crate::args::nearest_command(word));
-            let help =
-                command.map(|name| format!("\nhelp: the subcommand `{name}` has a similar name"));
-            Failure::usage(format!("{unknown}{}", help.unwrap_or_default()))
+            // A word that is no component may be meant for a subcommand as well.
+            let hints = crate::verbs::hints(components, Some(&self.cluster));
+            let hints: String = hints.iter().map(|hint| format!("\nhelp: {hint}")).collect();
+            Failure::usage(format!("{unknown}{hints}"))
         })
     }
 
@@ -150,7 +159,10 @@ impl Workspace {
         if placed.is_empty() {
             return Failure::usage(lines.join("\n"));
         }
-        let more: String = lines.iter().map(|line| format!("\nerror: {line}\n")).collect();
+        let more: String = lines
+            .iter()
+            .map(|line| format!("\nerror: {line}\n"))
+            .collect();
         Failure::problems(&self.cluster.file, &self.text, &placed).followed_by(&more)
     }
 }

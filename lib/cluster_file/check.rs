@@ -68,8 +68,8 @@ impl Checker {
             }
             (Shape::Text(rule), _) => self.text(node, rule, owner),
             (Shape::Choice(words), _) => self.choice(node, words, owner),
-            (Shape::List(item), Value::List(items)) => {
-                if items.is_empty() {
+            (Shape::List(item) | Shape::AnyList(item), Value::List(items)) => {
+                if items.is_empty() && matches!(shape, Shape::List(_)) {
                     self.mismatch(node, shape, owner);
                 }
                 for node in items {
@@ -118,7 +118,9 @@ impl Checker {
             (Shape::Bool, Value::Text(t)) | (Shape::Any([Shape::Bool, ..]), Value::Text(t)) => {
                 yes_or_no(t).map(|b| format!("write `{b}`"))
             }
-            (Shape::List(item), Value::Text(_)) if is_kind(item, &node.value) => {
+            (Shape::List(item) | Shape::AnyList(item), Value::Text(_))
+                if is_kind(item, &node.value) =>
+            {
                 Some(format!("a list of one is written `[{}]`", node.raw))
             }
             (Shape::Count { .. } | Shape::Port, Value::Text(t)) if t.parse::<u64>().is_ok() => {
@@ -201,6 +203,7 @@ impl Checker {
             let name = key.text().unwrap_or(&key.raw);
             match keys.keys.iter().find(|k| k.name == name) {
                 Some(known) => self.shape(value, &known.shape, &Owner::of_key(key)),
+                None if keys.has_extensions && name.starts_with("x-") => {}
                 None => self.unknown_key(key, keys),
             }
         }
@@ -356,7 +359,7 @@ fn is_kind(shape: &Shape, value: &Value) -> bool {
         // An unquoted number is a fine text: it is taken as it is written.
         Shape::Text(_) => matches!(value, Value::Text(_) | Value::Number(_)),
         Shape::Choice(_) => matches!(value, Value::Text(_)),
-        Shape::List(_) => matches!(value, Value::List(_)),
+        Shape::List(_) | Shape::AnyList(_) => matches!(value, Value::List(_)),
         Shape::Map(_) | Shape::Components(_) | Shape::Vars => matches!(value, Value::Map(_)),
         Shape::Any(shapes) => shapes.iter().any(|s| is_kind(s, value)),
     }

@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod file;
 mod keys;
+mod lookalike;
 mod nearest;
 mod place;
 mod problem;
@@ -41,11 +42,18 @@ impl ClusterFile {
         if let Some(problem) = syntax::check_text(text) {
             return (None, vec![problem]);
         }
+        let unseen = lookalike::invisible_ones(text);
+        if !unseen.is_empty() {
+            // Whatever else is wrong may follow from them.
+            return (None, unseen);
+        }
         let root = match tree::parse(text) {
             Ok(root) => root,
             Err(error) => return (None, vec![syntax::from_yaml(text, &error)]),
         };
         let mut problems = check::check(&root);
+        let lines: Vec<u32> = problems.iter().map(|problem| problem.place.line).collect();
+        problems.extend(lookalike::on_lines(text, &lines));
         sort_problems(&mut problems);
         let is_mapping = matches!(root.value, tree::Value::Map(_));
         (is_mapping.then(|| read::read(path, &root)), problems)

@@ -17,6 +17,8 @@ pub(super) enum Shape {
     Choice(&'static [&'static str]),
     /// A list with at least one item.
     List(&'static Shape),
+    /// A list that may be empty.
+    AnyList(&'static Shape),
     /// A mapping with known keys.
     Map(&'static Keys),
     /// A mapping from component names to values.
@@ -38,6 +40,8 @@ pub(super) struct Keys {
     pub together: &'static [(&'static str, &'static str)],
     /// Keys that somebody may try, with the reason why they aren't there.
     pub refused: &'static [(&'static str, &'static str)],
+    /// Whether keys that begin with `x-` are passed over: a place for anchors.
+    pub has_extensions: bool,
     /// Why a plain text in place of the mapping isn't taken.
     pub no_text: Option<&'static str>,
 }
@@ -69,7 +73,9 @@ impl Shape {
             Shape::Port => "a port: a number from 1 to 65535".into(),
             Shape::Text(rule) => rule.expected.into(),
             Shape::Choice(words) => format!("one of {}", words.join(", ")),
-            Shape::List(item) => format!("a list, each item {}", item.expected()),
+            Shape::List(item) | Shape::AnyList(item) => {
+                format!("a list, each item {}", item.expected())
+            }
             Shape::Map(keys) => {
                 let names: Vec<_> = keys.keys.iter().map(|k| k.name).collect();
                 format!("a mapping with {}", names.join(", "))

@@ -3,7 +3,7 @@
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
 use super::tree::place_of;
-use super::{Place, Problem};
+use super::{Place, Problem, lookalike};
 
 /// The longest file that is read; a cluster of a thousand hosts needs some 50 kB.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -21,7 +21,10 @@ pub fn decode(bytes: &[u8]) -> Result<String, Problem> {
             1,
             "the file isn't UTF-8 text from here on",
         )
-        .help("save it as UTF-8")
+        .help(match bytes {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it's UTF-16: save it as UTF-8",
+            _ => "save it as UTF-8",
+        })
     })
 }
 
@@ -69,6 +72,9 @@ pub(super) fn from_yaml(text: &str, error: &Error) -> Problem {
             let column = u32::try_from(tab).unwrap_or(u32::MAX).saturating_add(1);
             return Problem::new(Place::new(number, column), 1, "a tab indents this line")
                 .help("YAML takes only spaces for that");
+        }
+        if let Some(problem) = lookalike::on_lines(text, &[number]).into_iter().next() {
+            return problem;
         }
         if let Some(key) = missing_space(line(number)) {
             let column = line(number).chars().take_while(|c| *c != ':').count();

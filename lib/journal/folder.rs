@@ -20,6 +20,9 @@ const LATEST: &str = "latest";
 /// The name of the file that marks the folder of a run that was only looked at from here.
 const WATCHED: &str = "watched";
 
+/// The file that marks a run which changed no host by a plan.
+const ASIDE: &str = "aside";
+
 /// Why a run's folder can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -154,6 +157,20 @@ impl RunFolder {
         self.journal().exists() && !self.is_watched() && !self.is_live()
     }
 
+    /// Tells whether the run only asked or rehearsed: such runs don't push out those that changed
+    /// hosts.
+    pub fn is_aside(&self) -> bool {
+        self.path.join(ASIDE).exists()
+    }
+
+    /// Marks the run as one that only asked or rehearsed.
+    pub(super) fn put_aside(&self) -> Result<(), FolderError> {
+        let path = self.path.join(ASIDE);
+        make_private_file(&path)
+            .map(|_| ())
+            .map_err(|e| failed(&path, e))
+    }
+
     /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -175,8 +192,7 @@ impl RunFolder {
 
     /// Makes the folder and points `latest` at it.
     pub(super) fn create(&self) -> Result<(), FolderError> {
-        let steps = self.path.join("steps");
-        make_private_dir(&steps).map_err(|e| failed(&steps, e))?;
+        self.create_beside()?;
         let link = self.path.with_file_name(LATEST);
         self.point_latest(&link).map_err(|e| failed(&link, e))
     }
@@ -189,6 +205,12 @@ impl RunFolder {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(&mark, e)),
             _ => Ok(()),
         }
+    }
+
+    /// Makes the folder; `latest` stays with the newest run of a plan.
+    pub(super) fn create_beside(&self) -> Result<(), FolderError> {
+        let steps = self.path.join("steps");
+        make_private_dir(&steps).map_err(|e| failed(&steps, e))
     }
 
     /// Replaces the link by a rename, so that it's never missing.
@@ -208,8 +230,8 @@ impl RunFolder {
     }
 }
 
-/// Removes the oldest runs beside this one, beyond so many; a live one stays. What can't be removed
-/// stays as well: it's only a matter of room.
+/// Removes the oldest runs beside this one and of its kind, beyond so many; a live one stays. What
+/// can't be removed stays as well: it's only a matter of room.
 pub(super) fn prune(newest: &RunFolder, keep: usize) {
     let Some(runs) = newest.path.parent() else {
         return;
@@ -220,7 +242,8 @@ pub(super) fn prune(newest: &RunFolder, keep: usize) {
     else {
         return;
     };
-    let all = RunFolder::all(state, cluster);
+    let mut all = RunFolder::all(state, cluster);
+    all.retain(|run| run.is_aside() == newest.is_aside());
     let surplus = all.len().saturating_sub(keep);
     for old in all.iter().take(surplus) {
         if old != newest && !old.is_live() {

@@ -15,6 +15,9 @@ use crate::run_state::dropped_words;
 /// How many runs of a cluster are kept on this machine.
 const KEPT_RUNS: usize = 200;
 
+/// How many of what is no run of a plan are kept beside them.
+const KEPT_ASIDE: usize = 100;
+
 /// The journal of a run that is being written.
 ///
 /// Every event is handed to the system before [`Journal::event`] returns, so a killed controller
@@ -54,7 +57,7 @@ impl Journal {
     pub fn create(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
         let folder = RunFolder::of(state, cluster, run)?;
         folder.create()?;
-        Journal::begin(folder)
+        Journal::begin(folder, KEPT_RUNS)
     }
 
     /// Makes the same for a run that another controller has, and that is only looked at.
@@ -65,16 +68,28 @@ impl Journal {
         let folder = RunFolder::of(state, cluster, run)?;
         // Marked before there is a journal: at no moment it looks like a run that this machine had.
         folder.create_watched()?;
-        Journal::begin(folder)
+        Journal::begin(folder, KEPT_RUNS)
     }
 
-    fn begin(folder: RunFolder) -> Result<Journal, FolderError> {
+    /// Makes the journal of what is no run of a plan, such as `exec` and `lab`: it's listed among
+    /// the runs, and has room of its own beside them.
+    ///
+    /// # Errors
+    /// As for [`Journal::create`].
+    pub fn create_aside(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
+        let folder = RunFolder::of(state, cluster, run)?;
+        folder.create_beside()?;
+        folder.put_aside()?;
+        Journal::begin(folder, KEPT_ASIDE)
+    }
+
+    fn begin(folder: RunFolder, keep: usize) -> Result<Journal, FolderError> {
         let path = folder.journal();
         let file = make_private_file(&path).map_err(|e| failed(&path, e))?;
         // Held for as long as this process lives, so that others can tell a live run from one whose
         // controller is dead. A file system without locks makes every run look dead, no more.
         let _ = file.try_lock();
-        prune(&folder, KEPT_RUNS);
+        prune(&folder, keep);
         Ok(Journal {
             folder,
             file,

@@ -82,14 +82,22 @@ mod tests {
 
     #[test]
     fn breaks_between_words_and_indents_what_follows() {
-        let text = "short\n  nats on 10.0.0.1, 10.0.0.2, 10.0.0.3\n    | a line of output, as it came\n";
+        let text =
+            "short\n  nats on 10.0.0.1, 10.0.0.2, 10.0.0.3\n    | a line of output, as it came\n";
         assert_eq!(
             wrap(text, Some(24)),
             "short\n  nats on 10.0.0.1,\n    10.0.0.2, 10.0.0.3\n    | a line of output, as it came\n"
         );
         assert_eq!(wrap(text, None), text);
-        assert_eq!(wrap("日本 日本", Some(6)), "日本\n  日本", "two columns each");
-        assert_eq!(wrap("a averyveryverylongword b", Some(8)), "a\n  averyveryverylongword\n  b");
+        assert_eq!(
+            wrap("日本 日本", Some(6)),
+            "日本\n  日本",
+            "two columns each"
+        );
+        assert_eq!(
+            wrap("a averyveryverylongword b", Some(8)),
+            "a\n  averyveryverylongword\n  b"
+        );
     }
 
     proptest! {

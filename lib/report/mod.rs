@@ -4,6 +4,7 @@
 //! `terminal`'s, and printing is the binary's.
 
 mod diff;
+mod ended;
 mod exec;
 mod fit;
 mod json;
@@ -16,6 +17,7 @@ mod summary;
 mod table;
 
 pub use diff::diff_text;
+pub use ended::{EndedStep, ended_run_text, ended_step_json};
 pub use exec::{ExecEnd, ExecResult, exec_text};
 pub use fit::{Look, wrap};
 pub use json::JsonLines;

@@ -43,7 +43,10 @@ fn runs(step: &PlannedStep) -> bool {
 fn totals(steps: &[PlannedStep]) -> String {
     let to_run = steps.iter().filter(|step| runs(step)).count();
     let to_skip = steps.len() - to_run;
-    format!("{}: {to_run} to run, {to_skip} to skip", number(steps.len(), "step"))
+    format!(
+        "{}: {to_run} to run, {to_skip} to skip",
+        number(steps.len(), "step")
+    )
 }
 
 fn plan_table(steps: &[&PlannedStep], file: &str, look: Look) -> String {

@@ -215,8 +215,15 @@ mod tests {
             ]
         };
         let rows = [
-            row("cloud_controller_ng", "its script is another one, its value changed"),
-            [Cell::plain(""), Cell::plain(""), Cell::plain("and it is unhealthy")],
+            row(
+                "cloud_controller_ng",
+                "its script is another one, its value changed",
+            ),
+            [
+                Cell::plain(""),
+                Cell::plain(""),
+                Cell::plain("and it is unhealthy"),
+            ],
             row("uaa", "new"),
         ];
         let look = Look {

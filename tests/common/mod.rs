@@ -5,6 +5,7 @@
 pub mod cut;
 pub mod debian;
 pub mod deb;
+pub mod desk;
 pub mod fleet;
 pub mod ground;
 pub mod loopback;

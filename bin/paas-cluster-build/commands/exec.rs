@@ -1,5 +1,7 @@
 //! `exec`: one command on the selected hosts.
 
+use std::net::IpAddr;
+
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::operation;
 use paas_cluster_build::plan::{MACHINE, Mode, Plan, Reason, Stage, Step, StepId};
@@ -10,6 +12,30 @@ use crate::conductor::{Conductor, Survey, describe, facts_of};
 use crate::exit::{Exit, Failure};
 use crate::show::look;
 use crate::workspace::Workspace;
+
+/// Says where the words of an `exec` belong that stand before its `--`, or that are missing.
+pub fn check_words(words: &[String], command: &[String]) -> Result<(), Failure> {
+    match (words, command) {
+        ([], [_, ..]) => Ok(()),
+        ([], []) => Err(Failure::usage(
+            "exec needs a command line after `--`\nhelp: paas-cluster-build exec -- uptime",
+        )),
+        (words, []) => Err(Failure::usage(format!(
+            "the command line of exec stands after `--`\n\
+             help: paas-cluster-build exec -- {}",
+            shell_words::join(words)
+        ))),
+        (words, command) => {
+            let limits = words.iter().map(|word| format!("--limit {word} "));
+            Err(Failure::usage(format!(
+                "exec takes no components or hosts before `--`\n\
+                 help: paas-cluster-build exec {}-- {}",
+                limits.collect::<String>(),
+                shell_words::join(command)
+            )))
+        }
+    }
+}
 
 /// Runs a command line on every selected host, and shows equal outputs together.
 pub fn exec(
@@ -34,7 +60,7 @@ pub fn exec(
     };
     let plan = conductor.plan(&operation, &survey, false)?;
     tell_machines(&conductor, &plan)?;
-    let outcome = conductor.ask(&plan)?;
+    let outcome = conductor.ask_and_note(&plan)?;
 
     let mut results = Vec::new();
     for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
@@ -69,6 +95,11 @@ pub fn exec(
         }
     } else {
         out!("{}", exec_text(&results, look()));
+    }
+    if let Some(host) = denied(&workspace, &results).filter(|_| !as_root) {
+        errln!(
+            "help: {host} denied that to its login user; as root: paas-cluster-build exec --root -- …"
+        );
     }
     let ended = |wanted: fn(&ExecEnd) -> bool| results.iter().any(|result| wanted(&result.end));
     Ok(
@@ -108,4 +139,26 @@ fn question(of: &StepId) -> Step {
         script: MACHINE.to_owned(),
         ..Step::without_script(id, Mode::Query, Reason::Asked { what })
     }
+}
+
+/// Finds a host on which the command failed for want of root's rights.
+fn denied(workspace: &Workspace, results: &[ExecResult]) -> Option<IpAddr> {
+    const WORDS: [&str; 5] = [
+        "permission denied",
+        "operation not permitted",
+        "access denied",
+        "must be root",
+        "are you root",
+    ];
+    let is_denied = |result: &&ExecResult| {
+        let said = result.output.to_lowercase();
+        matches!(result.end, ExecEnd::Exited(status) if status != 0)
+            && WORDS.iter().any(|words| said.contains(words))
+    };
+    let is_root = |host: IpAddr| {
+        let host = workspace.cluster.host(host);
+        host.is_some_and(|host| host.ssh.user == "root")
+    };
+    let mut denied = results.iter().filter(is_denied).map(|result| result.host);
+    denied.find(|host| !is_root(*host))
 }

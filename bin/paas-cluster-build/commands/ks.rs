@@ -20,6 +20,7 @@ use crate::args::{Common, KsAction, KsChange, Showing, ZoneAction};
 use crate::conductor::{Conductor, Survey, describe};
 use crate::confirm::{Harm, confirm};
 use crate::exit::{Exit, Failure};
+use crate::source::Source;
 use crate::workspace::Workspace;
 
 /// `ks`: looks at the global control plane, or switches it.
@@ -233,8 +234,11 @@ fn start_apart(
     words: &[&str],
     word: Option<&str>,
 ) -> Result<Exit, Failure> {
+    Source::of(&common.config).again("`directive`")?;
     let id = &conductor.run.id;
-    let folder = conductor.state_dir()?.join(&conductor.workspace.cluster.name);
+    let folder = conductor
+        .state_dir()?
+        .join(&conductor.workspace.cluster.name);
     fs::create_dir_all(&folder)?;
     let log = fs::File::create(folder.join(format!("directive-{id}.log")))?;
     let mut command = Command::new(std::env::current_exe()?);

@@ -11,6 +11,7 @@ use paas_cluster_build::model::Cluster;
 
 use crate::args::{Common, LabAction, SuiteChoice};
 use crate::exit::{Exit, Failure};
+use crate::history::LabNote;
 use crate::workspace::Workspace;
 
 /// Carries out a lab subcommand.
@@ -20,18 +21,58 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let mut progress = |text: &str| errln!("{text}");
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
+    let noted = noted(action).map(|(what, host)| {
+        let hosts = cluster.hosts.iter().map(|host| host.address);
+        let hosts = hosts.filter(|address| host.is_none_or(|name| names(name, *address)));
+        LabNote::begin(common, &cluster.name, what, hosts.collect())
+    });
+    let done = act(&workspace, &lab, name, action, &mut progress);
+    if let Some(note) = noted {
+        note.end(done.as_ref().is_ok_and(|exit| *exit == Exit::Done));
+    }
+    done
+}
+
+/// What of the lab's actions is kept among the runs: those that change machines, each with the
+/// machine that it's about.
+fn noted(action: &LabAction) -> Option<(&'static str, Option<&str>)> {
+    Some(match action {
+        LabAction::Up { .. } => ("lab up", None),
+        LabAction::Down => ("lab down", None),
+        LabAction::Kill { host } => ("lab kill", Some(host)),
+        LabAction::Boot { host } => ("lab boot", Some(host)),
+        LabAction::Cut { host } => ("lab cut", Some(host)),
+        LabAction::Heal { host } => ("lab heal", Some(host)),
+        LabAction::CutRooms { .. } => ("lab cut-rooms", None),
+        LabAction::HealRooms { .. } => ("lab heal-rooms", None),
+        LabAction::Status | LabAction::Ssh { .. } => return None,
+    })
+}
+
+fn names(name: &str, address: IpAddr) -> bool {
+    machine_name(name) == machine_name(&address.to_string())
+}
+
+fn act(
+    workspace: &Workspace,
+    lab: &Lab,
+    name: String,
+    action: &LabAction,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Exit, Failure> {
+    let cluster = &workspace.cluster;
     match action {
         LabAction::Up { preinstall, suite } => {
             let mut spec = spec(cluster, name)?;
             choose_suites(&mut spec, suite)?;
             if *preinstall {
-                spec.preinstalled = packages(&workspace);
+                spec.preinstalled = packages(workspace);
             }
             let lab = Lab::of(spec).map_err(failed)?;
-            lab.up(&mut progress).map_err(failed)?;
+            lab.up(progress).map_err(failed)?;
         }
         LabAction::Down => {
-            lab.down(&mut progress).map_err(failed)?;
+            lab.down(progress).map_err(failed)?;
         }
         LabAction::Status => {
             for machine in lab.status().map_err(failed)? {
@@ -49,7 +90,7 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
             }
         }
         LabAction::Ssh { host, command } => {
-            return ssh(&lab, cluster, &machine_name(host), command);
+            return ssh(lab, cluster, &machine_name(host), command);
         }
         LabAction::Kill { host } => lab.kill(&machine_name(host)).map_err(failed)?,
         LabAction::Boot { host } => lab.boot(&machine_name(host)).map_err(failed)?,

@@ -11,6 +11,7 @@ use crate::args::{Common, Forks, Limit, Output};
 use crate::conductor::{Conductor, state_dir};
 use crate::exit::{Exit, Failure};
 use crate::follow::{HostRuns, RunToFollow};
+use crate::record;
 use crate::show::look;
 use crate::workspace::Workspace;
 
@@ -85,8 +86,11 @@ pub fn attach(
 ) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(&[], &limit.limit)?;
+    if let Some(exit) = run.and_then(|run| record::replay(common, &workspace, run)) {
+        return Ok(exit);
+    }
     let mut conductor = Conductor::new(&workspace, common, Limits::with_forks(forks.forks))?;
-    let found = conductor.host_runs(&selection)?;
+    let mut found = conductor.host_runs(&selection)?;
     let holder = match run {
         Some(run) => holder_of(run, &found)?,
         None => the_live_one(&found)?,
@@ -95,6 +99,10 @@ pub fn attach(
         id: holder.run.clone(),
         holder,
     };
+    let ask = || conductor.host_runs(&selection);
+    if record::is_over(&conductor, &run.id, &mut found, ask)? {
+        return record::from_hosts(&conductor, &run, &found);
+    }
     conductor.attach(&run, &selection)
 }
 

@@ -5,7 +5,7 @@ use super::shape::{
     Shape, URL, USER, VARIABLE,
 };
 
-const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key {
         name,
         about,
@@ -14,7 +14,7 @@ const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key 
     }
 }
 
-const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key {
         name,
         about,
@@ -23,7 +23,7 @@ const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key 
     }
 }
 
-const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
+pub(super) const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
     Keys {
         what,
         keys,

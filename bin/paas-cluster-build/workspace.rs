@@ -1,10 +1,12 @@
 //! What every command begins with: the cluster file, read and validated, with its jobs.
 
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode};
 use paas_cluster_build::cluster_jobs;
-use paas_cluster_build::job::Catalog;
+use paas_cluster_build::job::{Catalog, SiteJobError, read_by_shells};
 use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
 use paas_cluster_build::plan::{PlanError, PreparedPackages, PreparedRelease};
 
@@ -43,14 +45,14 @@ impl Workspace {
         };
         let builtin = Catalog::new(cluster_jobs::all());
         let catalog = match file.jobs_folder() {
-            Some(folder) => builtin.with_site_jobs(&folder).map_err(|errors| {
-                // Without its jobs the file can't be validated, but its shape is known.
-                let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                if !found.is_empty() {
-                    lines.push(Failure::problems(path, &text, &found).message);
-                }
-                Failure::usage(lines.join("\n"))
-            })?,
+            Some(folder) => {
+                found.extend(missing_folder(&file, &folder));
+                builtin.with_site_jobs(&folder).map_err(|errors| {
+                    // Without its jobs the file can't be validated, but its shape is known.
+                    let of_file = (!found.is_empty()).then(|| Failure::problems(path, &text, &found));
+                    site_jobs(&folder, &errors, of_file)
+                })?
+            }
             None => builtin,
         };
         let jobs = catalog.facts();
@@ -69,6 +71,18 @@ impl Workspace {
                 found.extend(more);
                 Err(Failure::problems(path, &text, &found))
             }
+        }
+    }
+
+    /// Lets the shells of this machine read the site's jobs, before any of their scripts is to run.
+    pub fn read_by_shells(&self) -> Result<(), Failure> {
+        let Some(folder) = &self.cluster.jobs_dir else {
+            return Ok(());
+        };
+        let errors = read_by_shells(folder);
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(site_jobs(folder, &errors, None)),
         }
     }
 
@@ -165,6 +179,33 @@ impl Workspace {
             .collect();
         Failure::problems(&self.cluster.file, &self.text, &placed).followed_by(&more)
     }
+}
+
+/// Says at its line in the file that `jobs_dir` names no folder.
+fn missing_folder(file: &ClusterFile, folder: &Path) -> Option<Problem> {
+    let error = fs::read_dir(folder).err()?;
+    let written = file.jobs_dir.as_ref()?;
+    let message = format!(
+        "`jobs_dir`: the folder {} can't be read: {error}",
+        folder.display()
+    );
+    let help = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "make it, or name another; it is relative to this file's folder"
+        }
+        _ => "it has one folder for each of the site's own jobs",
+    };
+    Some(Problem::new(written.place, written.len, message).help(help))
+}
+
+/// Draws what is wrong with the site's jobs, and with the cluster file as far as that is known.
+fn site_jobs(folder: &Path, errors: &[SiteJobError], of_file: Option<Failure>) -> Failure {
+    // That the folder isn't there is told at its line in the file.
+    let of_jobs = errors.iter().filter(|error| error.path != folder);
+    // anstream takes the colours out again where they aren't wanted.
+    let mut drawn: Vec<String> = of_jobs.map(|error| error.draw(true)).collect();
+    drawn.extend(of_file.map(|failure| failure.message));
+    Failure::drawn(drawn.join("\n\n"))
 }
 
 /// Reads `--release`: a path, or a URL with its digest.

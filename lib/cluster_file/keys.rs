@@ -5,7 +5,7 @@ use super::shape::{
     Shape, URL, USER, VARIABLE,
 };
 
-const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key {
         name,
         about,
@@ -14,7 +14,7 @@ const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key 
     }
 }
 
-const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key {
         name,
         about,
@@ -23,7 +23,7 @@ const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key 
     }
 }
 
-const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
+pub(super) const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
     Keys {
         what,
         keys,
@@ -86,7 +86,7 @@ pub(super) const FILE: Keys = Keys {
             ),
             optional(
                 "packages",
-                Shape::AnyList(&Shape::Text(&PACKAGE)),
+                Shape::Items(&Shape::Text(&PACKAGE)),
                 "Debian packages that bootstrap installs on every host.",
             ),
             optional(
@@ -230,7 +230,7 @@ pub(super) const SERVER: Keys = Keys {
             ),
             optional(
                 "packages",
-                Shape::AnyList(&Shape::Text(&PACKAGE)),
+                Shape::Items(&Shape::Text(&PACKAGE)),
                 "Debian packages for this component's hosts, besides those for all.",
             ),
             optional(

@@ -18,9 +18,13 @@ pub(super) enum Shape {
     /// A list with at least one item.
     List(&'static Shape),
     /// A list that may be empty.
-    AnyList(&'static Shape),
+    Items(&'static Shape),
+    /// Any plain data.
+    Data,
     /// A mapping with known keys.
     Map(&'static Keys),
+    /// A mapping from names that follow a rule to values.
+    Named(&'static TextRule, &'static Shape),
     /// A mapping from component names to values.
     Components(&'static Shape),
     /// A mapping from names to any plain data.
@@ -73,13 +77,15 @@ impl Shape {
             Shape::Port => "a port: a number from 1 to 65535".into(),
             Shape::Text(rule) => rule.expected.into(),
             Shape::Choice(words) => format!("one of {}", words.join(", ")),
-            Shape::List(item) | Shape::AnyList(item) => {
+            Shape::List(item) | Shape::Items(item) => {
                 format!("a list, each item {}", item.expected())
             }
             Shape::Map(keys) => {
                 let names: Vec<_> = keys.keys.iter().map(|k| k.name).collect();
                 format!("a mapping with {}", names.join(", "))
             }
+            Shape::Data => "a text, a number, true or false, a list or a mapping".into(),
+            Shape::Named(_, item) => format!("a mapping from names, each to {}", item.expected()),
             Shape::Components(_) => "a mapping from component names to their settings".into(),
             Shape::Vars => "a mapping from names to values".into(),
             Shape::Any(shapes) => {

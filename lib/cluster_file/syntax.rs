@@ -35,8 +35,7 @@ pub(super) fn check_text(text: &str) -> Option<Problem> {
         let message = format!("the file has {} bytes; {MAX_BYTES} are taken", text.len());
         return Some(Problem::new(start, 1, message));
     }
-    let comment = |line: &str| line.is_empty() || line.starts_with(['#', '%']) || line == "---";
-    if text.lines().all(|line| comment(line.trim())) {
+    if is_without_content(text) {
         return Some(
             Problem::new(start, 1, "the file is empty")
                 .help("it needs `components` and `server`; docs/cluster-file.md has an example"),
@@ -52,6 +51,12 @@ pub(super) fn check_text(text: &str) -> Option<Problem> {
         return Some(Problem::new(place_after(&text[..at]), 1, message).help("delete it"));
     }
     None
+}
+
+/// Whether a text has nothing but comments.
+pub(super) fn is_without_content(text: &str) -> bool {
+    let comment = |line: &str| line.is_empty() || line.starts_with(['#', '%']) || line == "---";
+    text.lines().all(|line| comment(line.trim()))
 }
 
 /// Turns what serde-saphyr says into a problem.

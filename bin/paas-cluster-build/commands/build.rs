@@ -17,6 +17,7 @@ use crate::workspace::Workspace;
 /// `build`: machines first, then component after component.
 pub fn build(common: &Common, args: &BuildArgs) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let selection = workspace.select(&args.components, &args.run.limit.limit)?;
     workspace.require_release(&selection)?;
     let operation = operation::build(&workspace.cluster, &selection);

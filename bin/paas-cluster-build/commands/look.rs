@@ -26,6 +26,7 @@ pub fn render(
     to: &Path,
 ) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let selection = workspace.select(components, limits)?;
     let operation = operation::build(&workspace.cluster, &selection);
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(1))?;
@@ -62,6 +63,7 @@ pub fn render(
 /// `check`: the file alone.
 pub fn check(common: &Common) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let cluster = &workspace.cluster;
     let selection = workspace.select(&[], &[])?;
     let operation = operation::build(cluster, &selection);

@@ -26,6 +26,7 @@ use crate::workspace::Workspace;
 /// `plan`: what a build would run where, and why.
 pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let selection = workspace.select(&args.components, &args.limit.limit)?;
     let operation = operation::build(&workspace.cluster, &selection);
     let limits = Limits::with_forks(args.forks.forks);
@@ -166,6 +167,7 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
     let saved = SavedPlan::parse(&text)
         .map_err(|why| Failure::usage(format!("{path} isn't a plan: {why}")))?;
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     if saved.cluster != workspace.cluster.name {
         return Err(Failure::usage(format!(
             "{path} is a plan of the cluster {}, and {} describes {}",

@@ -36,7 +36,7 @@ pub(in crate::transport) struct Start {
     rights: Rights,
     /// Whether the loader has to find itself root.
     as_root: bool,
-    /// What sudo asks with; nobody else knows it.
+    /// What sudo asks with, and what the loader says first: nobody else knows it.
     marker: String,
 }
 
@@ -58,18 +58,20 @@ impl Start {
 
     /// Writes the one command that every request runs. Both outputs become one pipe on the host
     /// itself, so that a warning of sudo's can't slip into a frame on the way. The login shell may
-    /// be any: its part is two words in single quotes. The marker stands there in two pieces, so
-    /// that a shell which only repeats the command doesn't say it.
+    /// be any: its part is two words in single quotes. The marker stands there in pieces, so that a
+    /// shell which only repeats the command doesn't say it.
     pub(in crate::transport) fn command(&self) -> String {
         let (one, other) = self.marker.split_at(self.marker.len() / 2);
-        let sudo = match self.rights {
-            Rights::Own => return wrapped("", "exec sh -c"),
-            Rights::Sudo => "exec sudo -n sh -c".to_owned(),
-            Rights::SudoWithPassword => {
-                format!("exec sudo -k -S -p \"{one}\"\"{other}\" sh -c")
-            }
+        let begun = "printf \"\\npcb1 begun\\n\"; exec sudo";
+        let exec = match self.rights {
+            Rights::Own => "exec".to_owned(),
+            Rights::Sudo => format!("{begun} -n"),
+            Rights::SudoWithPassword => format!("{begun} -k -S -p \"{one}\"\"{other}\""),
         };
-        wrapped("printf \"\\npcb1 begun\\n\"; ", &sudo)
+        format!(
+            "sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; {exec} sh -c \"$0\" {one} {other}' \
+             '{LOADER}'"
+        )
     }
 
     /// Hears what the host says until the loader's first word; answers sudo once.
@@ -94,10 +96,6 @@ impl Start {
         stream.get_mut().expect_by(None);
         passed
     }
-}
-
-fn wrapped(before: &str, exec: &str) -> String {
-    format!("sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; {before}{exec} \"$0\"' '{LOADER}'")
 }
 
 /// Where one waits to be let in.
@@ -164,13 +162,9 @@ impl Hall<'_> {
     fn hello(&self) -> Option<u32> {
         let text = String::from_utf8_lossy(&self.heard);
         let complete = &text[..=text.rfind('\n')?];
+        let greeting = format!("{PREFIX}hello {} ", self.start.marker);
         let mut lines = complete.lines();
-        lines.find_map(|line| {
-            line.strip_prefix(PREFIX)?
-                .strip_prefix("hello ")?
-                .parse()
-                .ok()
-        })
+        lines.find_map(|line| line.strip_prefix(&greeting)?.parse().ok())
     }
 
     /// How often sudo has asked for a password.

@@ -8,9 +8,9 @@ use crate::transport::{OnLock, StepCall, StepRequest, TransportError, TransportE
 
 /// Where the tool keeps its files on a host.
 pub(in crate::transport) const ROOT: &str = "/var/lib/paas-cluster-build";
-/// What a host runs for every request: it says that it's there and with whose rights, then reads the
-/// supervisor's text, by its length, and runs it.
-pub(super) const LOADER: &str = r#"printf "\npcb1 hello %s\n" "$(id -u)"; while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done"#;
+/// What a host runs for every request: it says that it's there, by a word that only it was told, and
+/// with whose rights; then it reads the supervisor's text, by its length, and runs it.
+pub(super) const LOADER: &str = r#"printf "\npcb1 hello %s%s %s\n" "$0" "$1" "$(id -u)"; while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done"#;
 
 pub(super) const SUPERVISOR: &str = include_str!("../../../deploy/supervisor/supervisor.sh");
 pub(super) const WRAPPER: &str = include_str!("../../../deploy/supervisor/wrapper.sh");

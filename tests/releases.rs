@@ -5,7 +5,7 @@ mod common;
 
 use std::net::IpAddr;
 
-use common::{catalog, cluster};
+use common::{catalog, cluster, root, sh};
 use paas_cluster_build::plan::{Facts, Finding, HostFacts, HostState, preflight};
 
 const RECEIPT: &str = r#"{"schema":1,"step":"pgserver","action":"deploy","script_sha256":"","inputs":{},"run":"r1","operator":"o","workstation":"w","version":"1","status":0,"started":1,"finished":2,"boot_id":"b"}"#;
@@ -64,4 +64,28 @@ fn one_release_or_an_upgrade_under_way_is_fine() {
     assert_eq!(found(|_| ("13", false)), []);
     let upgraded = found(|host| (if host == "10.8.1.11" { "13" } else { "12" }, true));
     assert_eq!(upgraded, []);
+}
+
+/// After an upgrade in place two PostgreSQLs are installed, and only the older can read the data.
+#[test]
+fn data_is_read_by_the_programs_of_its_own_postgresql() {
+    let common = std::fs::read_to_string(root().join("deploy/ks/common.sh")).unwrap();
+    let start = common.find("pg_bin() {").unwrap();
+    let (function, _) = common[start..].split_once("\n}\n").unwrap();
+    let home = tempfile::TempDir::new().unwrap();
+    let own = home.path().join("data");
+    let kept = home.path().join("kept");
+    for (folder, version) in [(&own, "7"), (&kept, "8")] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("PG_VERSION"), format!("{version}\n")).unwrap();
+    }
+    let (home, kept) = (home.path().display(), kept.display());
+    let script =
+        format!("set -eu\nhome={home}\n{function}\n}}\npg_bin\npg_bin ''\npg_bin {kept}\n");
+    let output = sh(&script);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "/usr/lib/postgresql/7/bin\n/usr/lib/postgresql/7/bin\n/usr/lib/postgresql/8/bin\n",
+        "{output:?}"
+    );
 }

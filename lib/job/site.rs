@@ -109,6 +109,8 @@ pub(super) struct SiteJob {
     values: BTreeMap<String, ValueEntry>,
     template_path: String,
     template: String,
+    /// `job.yml`: its path and text.
+    job_file: (String, String),
     /// The job's own way back, with its path.
     removal: Option<(String, String)>,
     leader: Option<String>,
@@ -223,6 +225,7 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
             .map(|(name, entry)| (name, entry.value))
             .collect(),
         template: text(&template_path)?,
+        job_file: (file_path.display().to_string(), text(&file_path)?),
         template_path: template_path.display().to_string(),
         removal,
         leader: file.leader,
@@ -346,5 +349,10 @@ impl Job for SiteJob {
 
     fn template(&self) -> (&str, &str) {
         (&self.template_path, &self.template)
+    }
+
+    fn sources(&self) -> Vec<(&str, &str)> {
+        let (path, text) = &self.job_file;
+        vec![self.template(), (path, text)]
     }
 }

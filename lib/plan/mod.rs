@@ -31,7 +31,7 @@ pub use host_runs::{HostRun, HostRunState, parse_host_runs};
 pub use leftover::leftovers;
 pub use package::{PackageError, Prepared, PreparedPackages, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight};
-pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
+pub use receipt::{Good, Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
 pub use resolve::{PlanError, Planner};
 pub use saved::{SavedPlan, SavedStep};
 pub use step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};

@@ -103,7 +103,10 @@ fn prepared(base: PathBuf) -> Debian {
     }
     debian.write("points/dpkg-deb", UNPACKER);
     debian.write("points/apt.conf", HOOKS);
-    debian.write("etc/apt/sources.list", "deb [trusted=yes] file:/repository ./\n");
+    debian.write(
+        "etc/apt/sources.list",
+        "deb [trusted=yes] file:/repository ./\n",
+    );
     debian.write("bootstrap", script(WANTED));
     const CONF: &str = "/etc/pcb/admin.conf";
     let large: &str = &"what takes a while to unpack\n".repeat(3000).leak();
@@ -129,21 +132,30 @@ fn prepared(base: PathBuf) -> Debian {
                 name: "pcb-library",
                 version: "1.0",
                 more: "Provides: pcb-virtual (= 1.0)\n",
-                files: &[("/usr/share/pcb-library/a", large), ("/usr/share/pcb-library/b", "b")],
+                files: &[
+                    ("/usr/share/pcb-library/a", large),
+                    ("/usr/share/pcb-library/b", "b"),
+                ],
                 control: &[("postinst", SLOW)],
                 ..Deb::default()
             },
             Deb {
                 name: "pcb-watcher",
                 version: "1.0",
-                control: &[("postinst", SLOW), ("triggers", "interest /usr/share/pcb-things\n")],
+                control: &[
+                    ("postinst", SLOW),
+                    ("triggers", "interest /usr/share/pcb-things\n"),
+                ],
                 ..Deb::default()
             },
             Deb {
                 name: "pcb-slow",
                 version: "1.0",
                 more: "Depends: pcb-library\n",
-                files: &[("/usr/share/pcb-things/slow", large), ("/etc/pcb/slow.conf", "slow")],
+                files: &[
+                    ("/usr/share/pcb-things/slow", large),
+                    ("/etc/pcb/slow.conf", "slow"),
+                ],
                 conffiles: &["/etc/pcb/slow.conf"],
                 control: &scripts,
             },
@@ -196,7 +208,11 @@ fn an_installation_that_is_cut_anywhere_is_finished_by_the_next_bootstrap() {
             let debian = ready.copy();
             debian.write("points/stop", point.to_string());
             let at = points.lines().nth(point - 1).unwrap();
-            assert!(debian.cut_when("points/hit", "sh /bootstrap"), "{at}:\n{}", debian.log());
+            assert!(
+                debian.cut_when("points/hit", "sh /bootstrap"),
+                "{at}:\n{}",
+                debian.log()
+            );
             cuts += 1;
             // Now and then the power goes once more, while what it left is being healed.
             if random.next() % 3 == 0 {
@@ -210,6 +226,9 @@ fn an_installation_that_is_cut_anywhere_is_finished_by_the_next_bootstrap() {
             assert!(output.status.success(), "cut at {at}:\n{said}");
             assert_healthy(&debian, &format!("cut at {at}:\n{said}"));
         }
-        injected(cuts, &format!("power losses under an installation ({name})"));
+        injected(
+            cuts,
+            &format!("power losses under an installation ({name})"),
+        );
     }
 }

@@ -8,8 +8,8 @@ use paas_cluster_build::cluster_file::Place;
 use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
 use paas_cluster_build::plan::{Decision, Reason, StepId};
 use paas_cluster_build::report::{
-    ExecEnd, ExecResult, Health, LastStep, Outcome, ReceiptSummary, RunRow, StatusRow, SummaryContext,
-    exec_text, plan_text, runs_text, status_text, summary_text,
+    ExecEnd, ExecResult, Health, LastStep, Outcome, ReceiptSummary, RunRow, StatusRow,
+    SummaryContext, exec_text, plan_text, runs_text, status_text, summary_text,
 };
 use paas_cluster_build::run_state::RunState;
 
@@ -454,7 +454,9 @@ fn a_status_is_a_table_as_wide_as_its_content() {
             Health::Unknown(s("a step runs")),
         ),
         StatusRow {
-            changes: vec![s("changed since the last good run: workers 1 → many, c.yml:16")],
+            changes: vec![s(
+                "changed since the last good run: workers 1 → many, c.yml:16",
+            )],
             ..row(
                 "page",
                 "10.0.0.6",

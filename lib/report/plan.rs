@@ -125,7 +125,9 @@ pub fn change_words(reason: &Reason, file: &str) -> Option<String> {
 pub fn changes(decision: &Decision, file: &str) -> Vec<String> {
     match decision {
         Decision::Run(reasons) => {
-            let words = reasons.iter().filter_map(|reason| change_words(reason, file));
+            let words = reasons
+                .iter()
+                .filter_map(|reason| change_words(reason, file));
             words.collect()
         }
         Decision::Skip(_) => Vec::new(),
@@ -141,7 +143,9 @@ pub fn changed_since(decision: &Decision) -> &'static str {
     let never_good = reasons
         .iter()
         .any(|r| matches!(r, Reason::LastFailed { .. } | Reason::LastStopped { .. }))
-        && !reasons.iter().any(|r| matches!(r, Reason::SinceGood { .. }));
+        && !reasons
+            .iter()
+            .any(|r| matches!(r, Reason::SinceGood { .. }));
     if never_good {
         "changed since the last run"
     } else {

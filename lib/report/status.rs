@@ -126,18 +126,16 @@ fn row_cells(row: &StatusRow, zone: &TimeZone) -> [Cell; 7] {
             Cell::plain(run),
             Cell::plain(by),
         ],
-        LastStep::Ended(receipt) => {
-            [
-                match receipt.status {
-                    Some(0) => Cell::new("ok", Tone::Good),
-                    Some(status) => Cell::new(&format!("failed ({status})"), Tone::Bad),
-                    None => Cell::new("unknown", Tone::Bad),
-                },
-                Cell::plain(at(receipt.finished, zone)),
-                Cell::plain(&receipt.run),
-                Cell::plain(&receipt.operator),
-            ]
-        }
+        LastStep::Ended(receipt) => [
+            match receipt.status {
+                Some(0) => Cell::new("ok", Tone::Good),
+                Some(status) => Cell::new(&format!("failed ({status})"), Tone::Bad),
+                None => Cell::new("unknown", Tone::Bad),
+            },
+            Cell::plain(at(receipt.finished, zone)),
+            Cell::plain(&receipt.run),
+            Cell::plain(&receipt.operator),
+        ],
     };
     let health = match &row.health {
         Health::Healthy => Cell::new("healthy", Tone::Good),

@@ -37,11 +37,15 @@ impl Debian {
     /// loudly, where that can't be.
     pub fn bases() -> Vec<PathBuf> {
         if let Err(missing) = requirements() {
-            skip(&format!("a Debian to break: the lab can't run here ({})", missing[0]));
+            skip(&format!(
+                "a Debian to break: the lab can't run here ({})",
+                missing[0]
+            ));
             return Vec::new();
         }
         if bases().is_empty() {
-            let text = "name: dpkg-base\ncomponents: [nothing]\nserver: {nothing: {ip: 10.77.211.11}}\n";
+            let text =
+                "name: dpkg-base\ncomponents: [nothing]\nserver: {nothing: {ip: 10.77.211.11}}\n";
             drop(Site::boot(text, &[("nothing", "{}\n", "true\n")]));
         }
         bases()
@@ -79,14 +83,26 @@ impl Debian {
 
     /// Names a file as it lies here, if it was written in this one.
     pub fn upper(&self, path: &str) -> PathBuf {
-        self.folder.path().join("upper").join(path.trim_start_matches('/'))
+        self.folder
+            .path()
+            .join("upper")
+            .join(path.trim_start_matches('/'))
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let below: Vec<String> = self.below.iter().map(|l| l.display().to_string()).collect();
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-c", ENTER, "enter"])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child=KILL",
+                "sh",
+                "-c",
+                ENTER,
+                "enter",
+            ])
             .arg(below.join(":"))
             .arg(self.folder.path())
             .args(words)
@@ -162,7 +178,10 @@ fn bases() -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with("base-") && !name.contains('.') && path.join("etc/debian_version").exists()
     };
-    let mut found: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| is_base(p)).collect();
+    let mut found: Vec<PathBuf> = entries
+        .map(|e| e.unwrap().path())
+        .filter(|p| is_base(p))
+        .collect();
     found.sort();
     // One for each release: recipes come and go.
     found.dedup_by_key(|path| fs::read_to_string(path.join("etc/debian_version")).unwrap());

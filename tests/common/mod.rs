@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod cut;
-pub mod debian;
 pub mod deb;
+pub mod debian;
 pub mod fleet;
 pub mod ground;
 pub mod looks;

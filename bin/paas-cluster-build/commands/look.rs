@@ -120,7 +120,10 @@ fn judge(rows: &[StatusRow]) -> Exit {
     let is_running = |row: &StatusRow| row.last.is_running();
     if rows.iter().any(|row| row.last == LastStep::Unreachable) {
         Exit::Unreachable
-    } else if rows.iter().any(|row| !is_running(row) && row.health != Health::Healthy) {
+    } else if rows
+        .iter()
+        .any(|row| !is_running(row) && row.health != Health::Healthy)
+    {
         Exit::Failed
     } else if rows.iter().any(is_running) {
         Exit::Locked

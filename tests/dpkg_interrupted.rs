@@ -6,13 +6,9 @@ mod common;
 use std::path::PathBuf;
 
 use common::deb::{Deb, repository};
-use common::debian::Debian;
+use common::debian::{Debian, bootstrap_script};
+use common::injected;
 use common::random::{Random, number};
-use common::{catalog, injected, secrets};
-use paas_cluster_build::cluster_file::ClusterFile;
-use paas_cluster_build::model::Cluster;
-use paas_cluster_build::operation::bootstrap;
-use paas_cluster_build::plan::{Facts, Planner, RunIdentity};
 
 /// Counts the points that an installation passes. At the one whose number is in `/points/stop`, all
 /// stands still, and the power goes.
@@ -59,41 +55,6 @@ const SLOW: &str = "#!/bin/sh\nset -e\n/points/point \"$0 $1 begins\"\nsleep 0.0
 /// slow scripts, and something that another one provides.
 const WANTED: &str = "[pcb-admin=2.0, pcb-slow, pcb-virtual]";
 
-fn cluster(packages: &str) -> Cluster {
-    let text = format!(
-        "components: [nats]\nserver: {{nats: {{ip: 10.9.9.9}}}}\npackages: {packages}\n\
-         ssh: {{user: root}}\nsudo: false\n"
-    );
-    let (file, problems) = ClusterFile::parse(&PathBuf::from("cluster.yml"), &text);
-    assert!(problems.is_empty(), "{problems:?}");
-    Cluster::new(&file.unwrap(), &catalog().facts(), None).unwrap()
-}
-
-/// The script that bootstrap runs for these packages.
-fn script(packages: &str) -> String {
-    let cluster = cluster(packages);
-    let (catalog, secrets, facts) = (catalog(), secrets(), Facts::default());
-    let run = RunIdentity {
-        id: "r1".into(),
-        operator: "ada".into(),
-        workstation: "desk".into(),
-    };
-    let planner = Planner {
-        cluster: &cluster,
-        catalog: &catalog,
-        release: None,
-        secrets: &secrets,
-        facts: &facts,
-        run: &run,
-        force: false,
-        below_min_up: false,
-        site_packages: None,
-    };
-    let selection = cluster.select(&[], &[]).unwrap();
-    let plan = planner.resolve(&bootstrap(&cluster, &selection)).unwrap();
-    plan.stages[0].steps[0].script.clone()
-}
-
 /// A Debian with the old version installed and its configuration file changed by hand, and with the
 /// bootstrap script beside it.
 fn prepared(base: PathBuf) -> Debian {
@@ -107,7 +68,7 @@ fn prepared(base: PathBuf) -> Debian {
         "etc/apt/sources.list",
         "deb [trusted=yes] file:/repository ./\n",
     );
-    debian.write("bootstrap", script(WANTED));
+    debian.write("bootstrap", bootstrap_script(WANTED));
     const CONF: &str = "/etc/pcb/admin.conf";
     let large: &str = &"what takes a while to unpack\n".repeat(3000).leak();
     let admin = |version, text| Deb {

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use paas_cluster_build::cluster_file::ClusterFile;
 use paas_cluster_build::lab::requirements;
+use paas_cluster_build::model::Cluster;
+use paas_cluster_build::operation::bootstrap;
+use paas_cluster_build::plan::{Facts, Planner, RunIdentity};
 use tempfile::TempDir;
 
 use super::site::Site;
@@ -186,4 +190,39 @@ fn bases() -> Vec<PathBuf> {
     // One for each release: recipes come and go.
     found.dedup_by_key(|path| fs::read_to_string(path.join("etc/debian_version")).unwrap());
     found
+}
+
+fn cluster(packages: &str) -> Cluster {
+    let text = format!(
+        "components: [nats]\nserver: {{nats: {{ip: 10.9.9.9}}}}\npackages: {packages}\n\
+         ssh: {{user: root}}\nsudo: false\n"
+    );
+    let (file, problems) = ClusterFile::parse(Path::new("cluster.yml"), &text);
+    assert!(problems.is_empty(), "{problems:?}");
+    Cluster::new(&file.unwrap(), &super::catalog().facts(), None).unwrap()
+}
+
+/// The script that bootstrap runs for these packages.
+pub fn bootstrap_script(packages: &str) -> String {
+    let cluster = cluster(packages);
+    let (catalog, secrets, facts) = (super::catalog(), super::secrets(), Facts::default());
+    let run = RunIdentity {
+        id: "r1".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+    };
+    let planner = Planner {
+        cluster: &cluster,
+        catalog: &catalog,
+        release: None,
+        secrets: &secrets,
+        facts: &facts,
+        run: &run,
+        force: false,
+        below_min_up: false,
+        site_packages: None,
+    };
+    let selection = cluster.select(&[], &[]).unwrap();
+    let plan = planner.resolve(&bootstrap(&cluster, &selection)).unwrap();
+    plan.stages[0].steps[0].script.clone()
 }

@@ -8,23 +8,71 @@ check_health() {
 {% endfor %}{% for command in commands %}	command_succeeds {{ command }} || return 1
 {% endfor %}}
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-{% for file in logs %}	show_log {{ file }}
-{% endfor %}{% for unit in units %}	journalctl -q --no-pager -n 30 -u {{ unit }} 2>/dev/null || :
-{% endfor %}}
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began=''
+logs_began=''
 
-show_log() {
+# Begins to watch the step: where it fails, whatever line it is, its services' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p') || journal_began=''
+{% for file in logs %}	note_log {{ file }}
+{% endfor %}	trap 'tell_failure $?' EXIT
+}
+
+# Sets file to the path of a log, which may be relative to the login user's home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step's own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '=== what its services say'
+{% for file in logs %}	show_log {{ file }}
+{% endfor %}{% for unit in units %}	show_journal {{ unit }}
+{% endfor %}	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '%s\n' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\000' | cut -c -400
 }
 
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
@@ -35,7 +83,6 @@ wait_healthy() {
 	pause=0.2
 	until said=$(check_health); do
 		if [ $(($(now) - begin)) -ge "$limit" ]; then
-			show_logs
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"

@@ -6,13 +6,9 @@ mod common;
 use std::path::PathBuf;
 
 use common::deb::{Deb, repository};
-use common::debian::Debian;
+use common::debian::{Debian, bootstrap_script};
+use common::injected;
 use common::random::{Random, number};
-use common::{catalog, injected, secrets};
-use paas_cluster_build::cluster_file::ClusterFile;
-use paas_cluster_build::model::Cluster;
-use paas_cluster_build::operation::bootstrap;
-use paas_cluster_build::plan::{Facts, Planner, RunIdentity};
 
 /// Counts the points that an installation passes. At the one whose number is in `/points/stop`, all
 /// stands still, and the power goes.
@@ -59,41 +55,6 @@ const SLOW: &str = "#!/bin/sh\nset -e\n/points/point \"$0 $1 begins\"\nsleep 0.0
 /// slow scripts, and something that another one provides.
 const WANTED: &str = "[pcb-admin=2.0, pcb-slow, pcb-virtual]";
 
-fn cluster(packages: &str) -> Cluster {
-    let text = format!(
-        "components: [nats]\nserver: {{nats: {{ip: 10.9.9.9}}}}\npackages: {packages}\n\
-         ssh: {{user: root}}\nsudo: false\n"
-    );
-    let (file, problems) = ClusterFile::parse(&PathBuf::from("cluster.yml"), &text);
-    assert!(problems.is_empty(), "{problems:?}");
-    Cluster::new(&file.unwrap(), &catalog().facts(), None).unwrap()
-}
-
-/// The script that bootstrap runs for these packages.
-fn script(packages: &str) -> String {
-    let cluster = cluster(packages);
-    let (catalog, secrets, facts) = (catalog(), secrets(), Facts::default());
-    let run = RunIdentity {
-        id: "r1".into(),
-        operator: "ada".into(),
-        workstation: "desk".into(),
-    };
-    let planner = Planner {
-        cluster: &cluster,
-        catalog: &catalog,
-        release: None,
-        secrets: &secrets,
-        facts: &facts,
-        run: &run,
-        force: false,
-        below_min_up: false,
-        site_packages: None,
-    };
-    let selection = cluster.select(&[], &[]).unwrap();
-    let plan = planner.resolve(&bootstrap(&cluster, &selection)).unwrap();
-    plan.stages[0].steps[0].script.clone()
-}
-
 /// A Debian with the old version installed and its configuration file changed by hand, and with the
 /// bootstrap script beside it.
 fn prepared(base: PathBuf) -> Debian {
@@ -103,8 +64,11 @@ fn prepared(base: PathBuf) -> Debian {
     }
     debian.write("points/dpkg-deb", UNPACKER);
     debian.write("points/apt.conf", HOOKS);
-    debian.write("etc/apt/sources.list", "deb [trusted=yes] file:/repository ./\n");
-    debian.write("bootstrap", script(WANTED));
+    debian.write(
+        "etc/apt/sources.list",
+        "deb [trusted=yes] file:/repository ./\n",
+    );
+    debian.write("bootstrap", bootstrap_script(WANTED));
     const CONF: &str = "/etc/pcb/admin.conf";
     let large: &str = &"what takes a while to unpack\n".repeat(3000).leak();
     let admin = |version, text| Deb {
@@ -129,21 +93,30 @@ fn prepared(base: PathBuf) -> Debian {
                 name: "pcb-library",
                 version: "1.0",
                 more: "Provides: pcb-virtual (= 1.0)\n",
-                files: &[("/usr/share/pcb-library/a", large), ("/usr/share/pcb-library/b", "b")],
+                files: &[
+                    ("/usr/share/pcb-library/a", large),
+                    ("/usr/share/pcb-library/b", "b"),
+                ],
                 control: &[("postinst", SLOW)],
                 ..Deb::default()
             },
             Deb {
                 name: "pcb-watcher",
                 version: "1.0",
-                control: &[("postinst", SLOW), ("triggers", "interest /usr/share/pcb-things\n")],
+                control: &[
+                    ("postinst", SLOW),
+                    ("triggers", "interest /usr/share/pcb-things\n"),
+                ],
                 ..Deb::default()
             },
             Deb {
                 name: "pcb-slow",
                 version: "1.0",
                 more: "Depends: pcb-library\n",
-                files: &[("/usr/share/pcb-things/slow", large), ("/etc/pcb/slow.conf", "slow")],
+                files: &[
+                    ("/usr/share/pcb-things/slow", large),
+                    ("/etc/pcb/slow.conf", "slow"),
+                ],
                 conffiles: &["/etc/pcb/slow.conf"],
                 control: &scripts,
             },
@@ -196,7 +169,11 @@ fn an_installation_that_is_cut_anywhere_is_finished_by_the_next_bootstrap() {
             let debian = ready.copy();
             debian.write("points/stop", point.to_string());
             let at = points.lines().nth(point - 1).unwrap();
-            assert!(debian.cut_when("points/hit", "sh /bootstrap"), "{at}:\n{}", debian.log());
+            assert!(
+                debian.cut_when("points/hit", "sh /bootstrap"),
+                "{at}:\n{}",
+                debian.log()
+            );
             cuts += 1;
             // Now and then the power goes once more, while what it left is being healed.
             if random.next() % 3 == 0 {
@@ -210,6 +187,9 @@ fn an_installation_that_is_cut_anywhere_is_finished_by_the_next_bootstrap() {
             assert!(output.status.success(), "cut at {at}:\n{said}");
             assert_healthy(&debian, &format!("cut at {at}:\n{said}"));
         }
-        injected(cuts, &format!("power losses under an installation ({name})"));
+        injected(
+            cuts,
+            &format!("power losses under an installation ({name})"),
+        );
     }
 }

@@ -81,27 +81,69 @@ fn an_ill_service_is_told_by_its_own_words() {
     assert_eq!((ok, said), (false, expected));
 }
 
-#[test]
-fn a_service_that_does_not_come_up_shows_the_end_of_its_log() {
+/// A home whose log holds these lines already, and the script that watches it.
+fn watched(lines: usize) -> (tempfile::TempDir, String) {
     // Bound and closed again: nothing listens there.
     let port = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .unwrap()
         .port();
     let home = tempfile::TempDir::new().unwrap();
-    let log: String = (1..=40).map(|n| format!("line {n}\n")).collect();
+    let log: String = (1..=lines).map(|n| format!("old {n}\n")).collect();
     fs::write(home.path().join("service.log"), log).unwrap();
-    let home = home.path().to_str().unwrap();
-    let (ok, said) = run(&(script(port, &[], home) + "wait_healthy"));
+    let script = script(port, &[], home.path().to_str().unwrap());
+    (home, script + "watch_step\nlog=$PAAS_HOME/service.log\n")
+}
+
+#[test]
+fn a_service_that_does_not_come_up_shows_what_its_log_got_meanwhile() {
+    let (_home, script) = watched(3);
+    let writes = "for n in $(seq 40); do echo \"line $n\" >>\"$log\"; done\nwait_healthy";
+    let (ok, said) = run(&(script + writes));
     assert!(!ok);
+    let (own, logs) = said.split_once("=== what its services say\n").unwrap();
     assert!(
-        said.contains("line 11\n") && said.contains("line 40\n"),
+        own.starts_with("error: not healthy after 0 s: nothing answers on port "),
+        "{own}"
+    );
+    assert!(logs.contains(", since the step began\nline 21\n"), "{logs}");
+    assert!(logs.ends_with("line 40\n"), "{logs}");
+    assert!(
+        !logs.contains("line 20\n") && !logs.contains("old"),
+        "{logs}"
+    );
+}
+
+#[test]
+fn whatever_line_fails_the_log_is_shown_and_the_status_stays() {
+    for (line, status) in [("false", 1), ("sh -c 'exit 7'", 7), ("nosuchcommand", 127)] {
+        let (_home, script) = watched(0);
+        let output = sh(&format!("{script}echo cause >>\"$log\"\n{line}\n"));
+        assert_eq!(output.status.code(), Some(status), "{line}");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.ends_with(", since the step began\ncause\n"), "{said}");
+    }
+    let (_home, script) = watched(0);
+    let (ok, said) = run(&(script + "echo noise >>\"$log\"\n"));
+    assert!(ok && said.is_empty(), "{said}");
+}
+
+#[test]
+fn of_a_log_that_got_nothing_or_was_begun_anew_that_is_said() {
+    let (_home, script) = watched(30);
+    let (_, said) = run(&(script.clone() + "false"));
+    assert!(
+        said.ends_with(
+            "which has got nothing since the step began\nold 26\nold 27\nold 28\nold 29\nold 30\n"
+        ),
         "{said}"
     );
-    assert!(!said.contains("line 10\n"), "{said}");
-    let last = said.lines().last().unwrap();
-    assert_eq!(
-        last,
-        format!("error: not healthy after 0 s: nothing answers on port {port}")
-    );
+    let (_home, script) = watched(30);
+    let (_, said) = run(&(script + "echo new >\"$log\"\nfalse"));
+    assert!(said.ends_with(", which was begun anew\nnew\n"), "{said}");
+    // A line without end stays within bounds.
+    let (_home, script) = watched(0);
+    let endless = "head -c 100000 /dev/zero | tr '\\000' x >>\"$log\"\nfalse";
+    let (_, said) = run(&(script + endless));
+    assert!(said.len() < 1000, "{} bytes", said.len());
 }

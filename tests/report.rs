@@ -8,8 +8,8 @@ use paas_cluster_build::cluster_file::Place;
 use paas_cluster_build::event::{Event, Fact, PlannedStep, StepResult};
 use paas_cluster_build::plan::{Decision, Reason, StepId};
 use paas_cluster_build::report::{
-    ExecEnd, ExecResult, Health, Outcome, ReceiptSummary, RunRow, StatusRow, SummaryContext,
-    exec_text, plan_text, runs_text, status_text, summary_text,
+    ExecEnd, ExecResult, Health, LastStep, Outcome, ReceiptSummary, RunRow, StatusRow,
+    SummaryContext, exec_text, plan_text, runs_text, status_text, summary_text,
 };
 use paas_cluster_build::run_state::RunState;
 
@@ -138,6 +138,7 @@ fn summary(state: &RunState, colour: bool) -> String {
             resume: "paas-cluster-build -c config/cluster.yml",
             log: &log,
             pointers: &|_| Vec::new(),
+            file: "config/cluster.yml",
             colour,
         },
     )
@@ -393,18 +394,19 @@ fn a_plan_of_nothing_and_of_one() {
 #[test]
 fn a_status_is_a_table_as_wide_as_its_content() {
     let receipt = |status, operator: &str| {
-        Some(ReceiptSummary {
+        LastStep::Ended(ReceiptSummary {
             status,
             finished: "2026-11-21T01:02:03.456Z".parse().unwrap(),
             run: "20261121-7f3a".to_owned(),
             operator: operator.to_owned(),
         })
     };
-    let row = |step: &str, on: &str, receipt, health| StatusRow {
+    let row = |step: &str, on: &str, last, health| StatusRow {
         step: step.to_owned(),
         host: on.parse().unwrap(),
-        receipt,
+        last,
         health,
+        changes: Vec::new(),
     };
     let s = str::to_owned;
     let narrow = [row(
@@ -432,9 +434,36 @@ fn a_status_is_a_table_as_wide_as_its_content() {
         row(
             "uaa",
             "10.0.0.3",
-            None,
+            LastStep::None,
             Health::Unhealthy(s("\u{1b}[2Jhostile")),
         ),
+        row(
+            "nats",
+            "10.0.0.4",
+            LastStep::Unreachable,
+            Health::Unknown(s("no route to host")),
+        ),
+        row(
+            "nats",
+            "10.0.0.5",
+            LastStep::Running {
+                since: s("2026-11-21T01:02:03Z"),
+                run: s("20261121-7f3b"),
+                by: s("ada at desk"),
+            },
+            Health::Unknown(s("a step runs")),
+        ),
+        StatusRow {
+            changes: vec![s(
+                "changed since the last good run: workers 1 → many, c.yml:16",
+            )],
+            ..row(
+                "page",
+                "10.0.0.6",
+                receipt(Some(1), "me"),
+                Health::Unhealthy(s("its last step failed, though it answers")),
+            )
+        },
     ];
     let texts = [&narrow[..], &wide[..], &[]]
         .map(|rows| status_text(rows, &TimeZone::UTC, false))

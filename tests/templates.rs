@@ -27,11 +27,13 @@ fn templates(folder: &Path) -> Vec<PathBuf> {
 fn in_every_template_a_value_is_an_unquoted_word() {
     let mut all = templates(&root().join("cluster_jobs"));
     all.extend(
-        ["deploy/init.sh",
+        [
+            "deploy/init.sh",
             "deploy/installed.sh",
             "deploy/packages.sh",
             "deploy/probe.sh",
-        ].map(|file| root().join(file)),
+        ]
+        .map(|file| root().join(file)),
     );
     all.extend(templates(&root().join("deploy/ks")));
     all.extend(templates(&root().join("tests/fixtures/site-jobs")));

@@ -59,6 +59,7 @@ pub fn replay(common: &Common, workspace: &Workspace, run: &str) -> Option<Exit>
         resume: &format!("paas-cluster-build {}", account.run()?.operation),
         log: &|id| Some(folder.step_log(id)).filter(|path| path.exists()),
         pointers: &|_| Vec::new(),
+        file: &workspace.cluster.file.display().to_string(),
         colour: colour(),
     };
     let text = report::summary_text(&account, &context);

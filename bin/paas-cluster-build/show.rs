@@ -137,6 +137,7 @@ impl Show {
                     step.map(|step| pointers(step, &tail, file))
                         .unwrap_or_default()
                 },
+                file: plan.map_or("", |(_, file)| file),
                 colour: colour(),
             };
             let text = report::summary_text(&self.state, &context);

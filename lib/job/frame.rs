@@ -73,6 +73,9 @@ pub(super) fn assemble(
         pieces.push(INSTALLED.to_owned());
         pieces.push(health_part(health).render().map_err(as_error)?);
     }
+    if waits(action) {
+        pieces.push("watch_step".to_owned());
+    }
     match action {
         Action::Deploy => pieces.push(part()?),
         Action::Start => pieces.push(control(health, true, false)?),
@@ -81,10 +84,10 @@ pub(super) fn assemble(
         Action::Remove => pieces.extend([removal(health)?, part()?, FORGET.to_owned()]),
         Action::Health => {}
     }
-    match action {
-        Action::Deploy | Action::Start | Action::Restart => pieces.push("wait_healthy".to_owned()),
-        Action::Health => pieces.push("check_health".to_owned()),
-        Action::Stop | Action::Remove => {}
+    if waits(action) {
+        pieces.push("wait_healthy".to_owned());
+    } else if action == Action::Health {
+        pieces.push("check_health".to_owned());
     }
     // Both engines drop the newline at a template's end.
     let pieces: Vec<&str> = pieces
@@ -93,6 +96,11 @@ pub(super) fn assemble(
         .filter(|piece| !piece.is_empty())
         .collect();
     Ok(pieces.join("\n\n") + "\n")
+}
+
+/// Whether an action is done only when the job is healthy.
+fn waits(action: Action) -> bool {
+    matches!(action, Action::Deploy | Action::Start | Action::Restart)
 }
 
 fn health_part(health: &Health) -> HealthPart<'_> {

@@ -104,6 +104,11 @@ pub trait Job: Send + Sync {
 
     /// Returns the job's own template with its name, as it stands before rendering.
     fn template(&self) -> (&str, &str);
+
+    /// Returns the job's own files, each with its text: an edit of one is named as a step's reason.
+    fn sources(&self) -> Vec<(&str, &str)> {
+        vec![self.template()]
+    }
 }
 
 /// Why a job can't make its script.

@@ -28,6 +28,8 @@ pub(super) struct SiteJob {
     values: BTreeMap<String, ValueSource>,
     template_path: String,
     template: String,
+    /// `job.yml`: its path and text.
+    job_file: (String, String),
     /// The job's own way back, with its path.
     removal: Option<(String, String)>,
     leader: Option<String>,
@@ -95,6 +97,7 @@ impl SiteJob {
                 .collect(),
             template,
             template_path,
+            job_file: in_full(folder.yml),
             removal: folder.removal.map(in_full),
             leader: file.leader.map(|at| at.value),
         }
@@ -175,6 +178,11 @@ impl Job for SiteJob {
 
     fn template(&self) -> (&str, &str) {
         (&self.template_path, &self.template)
+    }
+
+    fn sources(&self) -> Vec<(&str, &str)> {
+        let (path, text) = &self.job_file;
+        vec![self.template(), (path, text)]
     }
 }
 

@@ -36,7 +36,7 @@ pub use machine::{Machine, copies, one_machine};
 pub use package::{PackageError, Prepared, PreparedPackages, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight, same_machines};
 pub use probe::MACHINE;
-pub use receipt::{Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
+pub use receipt::{Good, Receipt, RecordedInput, RunIdentity, Stamp, sha256_hex};
 pub use resolve::{PlanError, Planner};
 pub use saved::{SavedPlan, SavedStep};
 pub use step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};

@@ -57,6 +57,26 @@ pub struct Stamp {
     pub workstation: String,
     /// The tool's version.
     pub version: String,
+    /// The files that the script was written in, each with its text's SHA-256 in hex.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub sources: BTreeMap<String, String>,
+    /// The last run of it before this one that went well.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub good: Option<Good>,
+}
+
+/// What a step was made of when it last went well, to tell what differs where it fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Good {
+    /// The run's id.
+    pub run: String,
+    /// The script's SHA-256 in hex.
+    pub script_sha256: String,
+    /// What the script was made of.
+    pub inputs: BTreeMap<String, RecordedInput>,
+    /// The files that it was written in.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub sources: BTreeMap<String, String>,
 }
 
 /// One input as the receipt keeps it.
@@ -86,6 +106,25 @@ impl Receipt {
         let receipt: Receipt = serde_json::from_str(text).ok()?;
         (receipt.stamp.schema == SCHEMA).then_some(receipt)
     }
+
+    /// Whether the step's last run went well.
+    pub fn is_good(&self) -> bool {
+        self.status == 0 && self.stopped.is_none()
+    }
+
+    /// What the step was made of when it last went well, if it ever did.
+    pub fn last_good(&self) -> Option<Good> {
+        if !self.is_good() {
+            return self.stamp.good.clone();
+        }
+        let stamp = &self.stamp;
+        Some(Good {
+            run: stamp.run.clone(),
+            script_sha256: stamp.script_sha256.clone(),
+            inputs: stamp.inputs.clone(),
+            sources: stamp.sources.clone(),
+        })
+    }
 }
 
 impl Stamp {
@@ -103,7 +142,20 @@ impl Stamp {
             operator: run.operator.clone(),
             workstation: run.workstation.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            sources: BTreeMap::new(),
+            good: None,
         }
+    }
+
+    /// Adds the files that the script was written in, and what the host remembers of the run before.
+    pub(super) fn with_past(
+        mut self,
+        sources: BTreeMap<String, String>,
+        before: Option<&Receipt>,
+    ) -> Self {
+        self.sources = sources;
+        self.good = before.and_then(Receipt::last_good);
+        self
     }
 
     /// Returns the JSON object without its closing brace, for the supervisor to complete.

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::facts::{Facts, HostState};
 use super::package::PreparedRelease;
 use super::probe::HealthCheck;
-use super::reason::decide;
+use super::reason::{Made, decide, recorded_sources};
 use super::receipt::{RunIdentity, Stamp, sha256_hex};
 use super::step::{Decision, Mode, Plan, Reason, Stage, Step, StepId};
 use super::{bootstrap, busy, ks, probe};
@@ -135,7 +135,13 @@ impl Planner<'_> {
                 values,
                 ..
             } = &rendered;
-            Stamp::new(name, action, script, values, self.run).open_json()
+            let facts = self.facts.known(task.host());
+            Stamp::new(name, action, script, values, self.run)
+                .with_past(
+                    recorded_sources(&self.sources(task)),
+                    facts.and_then(|facts| facts.receipts.get(name)),
+                )
+                .open_json()
         } else {
             String::new()
         };
@@ -169,6 +175,17 @@ impl Planner<'_> {
             busy::join(&mut step, busy);
         }
         Ok(step)
+    }
+
+    /// The files that a task's script is written in.
+    fn sources(&self, task: &Task) -> Vec<(&str, &str)> {
+        match task {
+            Task::Job { job, .. } => self.catalog.get(job).map_or(Vec::new(), Job::sources),
+            Task::Bootstrap { .. } => {
+                vec![("deploy/init.sh", include_str!("../../deploy/init.sh"))]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn template(&self, task: &Task) -> Option<(String, String)> {
@@ -326,12 +343,22 @@ impl Planner<'_> {
                 }
                 _ => asked(rendered.action),
             },
-            Task::Bootstrap { .. } | Task::Job { .. } if self.force => asked("forced"),
             Task::Bootstrap { .. } | Task::Job { .. } => match known {
                 Some(host) => {
-                    let decision = decide(&rendered.name, &rendered.script, &rendered.values, host);
-                    self.with_providers(decision, task)
+                    let made = Made {
+                        script: &rendered.script,
+                        values: &rendered.values,
+                        sources: &self.sources(task),
+                    };
+                    let decision = decide(&rendered.name, &made, host);
+                    let decision = self.with_providers(decision, task);
+                    if self.force {
+                        forced(decision)
+                    } else {
+                        decision
+                    }
                 }
+                None if self.force => asked("forced"),
                 None => Decision::Run(vec![Reason::StateUnknown {
                     why: self.why_unknown(task),
                 }]),
@@ -461,6 +488,17 @@ impl Planner<'_> {
             .ok_or_else(|| missing(format!("job {job}")))?;
         Ok((component, instance, job))
     }
+}
+
+/// What is asked for with `--force` runs; what has changed is named all the same.
+fn forced(decision: Decision) -> Decision {
+    let mut reasons = vec![Reason::Asked {
+        what: "forced".to_owned(),
+    }];
+    if let Decision::Run(others) = decision {
+        reasons.extend(others.into_iter().filter(Reason::is_change));
+    }
+    Decision::Run(reasons)
 }
 
 fn missing(what: String) -> PlanError {

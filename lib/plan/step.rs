@@ -180,6 +180,18 @@ pub enum Reason {
     },
     /// The values are the same but the script isn't (a newer version of the tool or of the job).
     ScriptChanged,
+    /// One of the job's own files was edited.
+    FileChanged {
+        /// Its path.
+        file: String,
+    },
+    /// The last run of it failed, and an earlier one went well; what else is named differs from that.
+    SinceGood {
+        /// The run in which it went well.
+        run: String,
+        /// Whether anything differs.
+        differs: bool,
+    },
     /// The last run of it failed.
     LastFailed {
         /// The exit status that the receipt holds.
@@ -205,4 +217,14 @@ pub enum Reason {
         /// Why not.
         why: String,
     },
+}
+
+impl Reason {
+    /// Whether it names something that is other than it was in an earlier run.
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Reason::ValueChanged { .. } | Reason::ScriptChanged | Reason::FileChanged { .. }
+        )
+    }
 }

@@ -112,6 +112,14 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
         Reason::ScriptChanged => {
             "script changed: a newer version of this tool or of the job".to_owned()
         }
+        Reason::FileChanged { file } => format!("{} changed", printable(file)),
+        Reason::SinceGood { run, differs } => {
+            let run = printable(run);
+            match differs {
+                true => format!("it last went well in run {run}; since then:"),
+                false => format!("it last went well in run {run}, made of just the same"),
+            }
+        }
         // The supervisor writes -1 before a step starts.
         Reason::LastFailed { status: -1 } => "the last run of it never came to an end".to_owned(),
         Reason::LastFailed { status } => {
@@ -123,6 +131,58 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
             format!("it runs at this moment, started by run {run}: it's joined")
         }
         Reason::StateUnknown { why } => format!("its state isn't known: {why}"),
+    }
+}
+
+/// Says in few words what differs from an earlier run, where a reason is about that:
+/// `workers 1 → many, config/cluster.yml:16`.
+pub fn change_words(reason: &Reason, file: &str) -> Option<String> {
+    let place = match reason {
+        Reason::ValueChanged { place, .. } => *place,
+        Reason::FileChanged { .. } | Reason::ScriptChanged => None,
+        _ => return None,
+    };
+    // The same words, with the place behind a comma.
+    let words = reason_words(reason, "");
+    let words = words.strip_prefix("value changed: ").unwrap_or(&words);
+    Some(match place {
+        None => words.to_owned(),
+        Some(place) => {
+            let bare = words.strip_suffix(&format!(" (:{})", place.line));
+            format!("{}, {file}:{}", bare.unwrap_or(words), place.line)
+        }
+    })
+}
+
+/// Names all that differs from an earlier run, where a decision knows of any.
+pub fn changes(decision: &Decision, file: &str) -> Vec<String> {
+    match decision {
+        Decision::Run(reasons) => {
+            let words = reasons
+                .iter()
+                .filter_map(|reason| change_words(reason, file));
+            words.collect()
+        }
+        Decision::Skip(_) => Vec::new(),
+    }
+}
+
+/// Says which earlier run the changes of a decision are counted from.
+pub fn changed_since(decision: &Decision) -> &'static str {
+    let reasons: &[Reason] = match decision {
+        Decision::Run(reasons) => reasons,
+        Decision::Skip(_) => &[],
+    };
+    let never_good = reasons
+        .iter()
+        .any(|r| matches!(r, Reason::LastFailed { .. } | Reason::LastStopped { .. }))
+        && !reasons
+            .iter()
+            .any(|r| matches!(r, Reason::SinceGood { .. }));
+    if never_good {
+        "changed since the last run"
+    } else {
+        "changed since the last good run"
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::tz::TimeZone;
 
 use super::fit::Look;
-use super::table::{Cell, Tone, number, table};
+use super::table::{Cell, Tone, number, printable, table};
 
 /// One step on one host: what its receipt says and how it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,39 @@ pub struct StatusRow {
     pub step: String,
     /// The host's address.
     pub host: IpAddr,
-    /// The receipt, if the host has one.
-    pub receipt: Option<ReceiptSummary>,
+    /// What is known of its last step.
+    pub last: LastStep,
     /// How it is.
     pub health: Health,
+    /// Where its last step failed: what differs from the run in which it last went well, in words.
+    pub changes: Vec<String>,
+}
+
+/// What is known of the last step of a component on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastStep {
+    /// There was none.
+    None,
+    /// The host couldn't be asked.
+    Unreachable,
+    /// It runs at this moment.
+    Running {
+        /// Since when, by the operator's clock.
+        since: String,
+        /// The run's id.
+        run: String,
+        /// Who runs it.
+        by: String,
+    },
+    /// It ended.
+    Ended(ReceiptSummary),
+}
+
+impl LastStep {
+    /// Whether it runs at this moment.
+    pub fn is_running(&self) -> bool {
+        matches!(self, LastStep::Running { .. })
+    }
 }
 
 /// What is shown of a receipt.
@@ -67,30 +96,47 @@ pub fn status_text(rows: &[StatusRow], zone: &TimeZone, look: impl Into<Look>) -
         "BY",
         "HEALTH",
     ];
-    format!("{}\n{totals}", table(heads, &cells, look.into()))
+    let mut causes = String::new();
+    for row in rows {
+        for change in &row.changes {
+            let change = printable(change);
+            causes.push_str(&format!("{} on {}: {change}\n", row.step, row.host));
+        }
+    }
+    if !causes.is_empty() {
+        causes.push('\n');
+    }
+    format!("{}\n{causes}{totals}", table(heads, &cells, look.into()))
 }
 
 fn row_cells(row: &StatusRow, zone: &TimeZone) -> [Cell; 7] {
-    let [last, when, run, by] = match &row.receipt {
-        None => [
-            Cell::new("none", Tone::Doubtful),
+    let bare = |words: &str| {
+        [
+            Cell::new(words, Tone::Doubtful),
             Cell::plain("-"),
             Cell::plain("-"),
             Cell::plain("-"),
+        ]
+    };
+    let [last, when, run, by] = match &row.last {
+        LastStep::None => bare("none"),
+        LastStep::Unreachable => bare("can't be reached"),
+        LastStep::Running { since, run, by } => [
+            Cell::new("running", Tone::Doubtful),
+            Cell::plain(format!("since {}", moment(since, zone))),
+            Cell::plain(run),
+            Cell::plain(by),
         ],
-        Some(receipt) => {
-            let finished = receipt.finished.to_zoned(zone.clone());
-            [
-                match receipt.status {
-                    Some(0) => Cell::new("ok", Tone::Good),
-                    Some(status) => Cell::new(&format!("failed ({status})"), Tone::Bad),
-                    None => Cell::new("unknown", Tone::Bad),
-                },
-                Cell::plain(finished.strftime("%Y-%m-%d %H:%M:%S").to_string()),
-                Cell::plain(&receipt.run),
-                Cell::plain(&receipt.operator),
-            ]
-        }
+        LastStep::Ended(receipt) => [
+            match receipt.status {
+                Some(0) => Cell::new("ok", Tone::Good),
+                Some(status) => Cell::new(&format!("failed ({status})"), Tone::Bad),
+                None => Cell::new("unknown", Tone::Bad),
+            },
+            Cell::plain(at(receipt.finished, zone)),
+            Cell::plain(&receipt.run),
+            Cell::plain(&receipt.operator),
+        ],
     };
     let health = match &row.health {
         Health::Healthy => Cell::new("healthy", Tone::Good),
@@ -99,4 +145,17 @@ fn row_cells(row: &StatusRow, zone: &TimeZone) -> [Cell; 7] {
     };
     let host = Cell::plain(row.host.to_string());
     [Cell::plain(&row.step), host, last, when, run, by, health]
+}
+
+fn at(time: jiff::Timestamp, zone: &TimeZone) -> String {
+    let time = time.to_zoned(zone.clone());
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A time as its host has it, which may be anything.
+fn moment(text: &str, zone: &TimeZone) -> String {
+    match text.parse() {
+        Ok(time) => at(time, zone),
+        Err(_) => printable(text),
+    }
 }

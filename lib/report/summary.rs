@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::outcome::Outcome;
+use super::plan::{changed_since, changes};
 use super::table::{Tone, host_list, number, paint, printable};
 use crate::plan::StepId;
 use crate::run_state::{Phase, RunState, StepState, duration_words, result_words};
@@ -16,6 +17,8 @@ pub struct SummaryContext<'a> {
     pub log: &'a dyn Fn(&StepId) -> Option<PathBuf>,
     /// What a failed step's output points at: lines of templates and of the cluster file.
     pub pointers: &'a dyn Fn(&StepState) -> Vec<String>,
+    /// The cluster file as the operator named it.
+    pub file: &'a str,
     /// Whether to use colour.
     pub colour: bool,
 }
@@ -159,6 +162,14 @@ fn failure(step: &StepState, context: &SummaryContext<'_>) -> String {
         let line = line.replace('\t', "    ");
         out.push_str(format!("    | {}", printable(&line)).trim_end());
         out.push('\n');
+    }
+    for line in step.logs.lines() {
+        out.push_str(format!("    : {}", printable(&line.replace('\t', "    "))).trim_end());
+        out.push('\n');
+    }
+    for change in changes(&step.decision, context.file) {
+        let since = changed_since(&step.decision);
+        out.push_str(&format!("    {since}: {}\n", printable(&change)));
     }
     for pointer in (context.pointers)(step) {
         out.push_str(&format!("    see {}\n", printable(&pointer)));

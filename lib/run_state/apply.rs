@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::illegal::{IllegalEvent, Obstacle, name, subject};
-use super::tail::Tail;
+use super::tail::{LOG_LINES, Tail};
 use super::{
     HostState, Link, Note, Phase, RunInfo, RunState, StagePhase, StageState, StepState, Upload,
 };
@@ -72,7 +72,7 @@ impl RunState {
             Fact::StepOutput { id, text } => {
                 let step = self.running_step(id)?;
                 let step = &mut self.steps[step];
-                step.tail.push(text);
+                step.hear(text);
                 // It speaks again, or what it waited for is over.
                 if matches!(step.note, Some(Note::Silent(_) | Note::Waiting(_))) {
                     step.note = None;
@@ -169,6 +169,8 @@ impl RunState {
                 phase: Phase::Planned,
                 upload: None,
                 tail: Tail::default(),
+                logs: Tail::of(LOG_LINES),
+                shows_logs: false,
                 note: None,
                 dropped: 0,
             });

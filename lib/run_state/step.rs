@@ -19,6 +19,10 @@ pub struct StepState {
     pub upload: Option<Upload>,
     /// The end of its output.
     pub tail: Tail,
+    /// The end of what its services and logs said, which it showed because it failed.
+    pub logs: Tail,
+    /// Whether it has come to showing its logs.
+    pub(super) shows_logs: bool,
     /// What is special about it while it runs or waits for its turn: whose step it waits for, what
     /// holds it back, how long it has been silent.
     pub note: Option<Note>,
@@ -79,7 +83,23 @@ pub struct Upload {
     pub total: u64,
 }
 
+/// The line of a script behind which it shows what its services and logs say.
+const LOGS_FOLLOW: &str = "=== what its services say";
+
 impl StepState {
+    /// Takes in what it printed: whole lines, unless they are very long.
+    pub(super) fn hear(&mut self, text: &str) {
+        for line in text.split_inclusive('\n') {
+            if self.shows_logs {
+                self.logs.push(line);
+            } else if line.trim_end() == LOGS_FOLLOW {
+                self.shows_logs = true;
+            } else {
+                self.tail.push(line);
+            }
+        }
+    }
+
     /// Tells whether it ended in any way but success.
     pub fn failed(&self) -> bool {
         matches!(&self.phase, Phase::Finished { result, .. } if *result != StepResult::Succeeded)

@@ -5,26 +5,47 @@ use std::collections::VecDeque;
 /// How many lines of a step's output are kept.
 pub const TAIL_LINES: usize = 20;
 
+/// How many lines of what a failed step's services and logs say are kept.
+pub const LOG_LINES: usize = 60;
+
 /// How many bytes of one line are kept; the rest of a longer line is dropped.
 const LINE_BYTES: usize = 2048;
 
 /// What stands for the dropped rest of a long line.
 const CUT: char = '…';
 
-/// The last lines that a step printed; at most [`TAIL_LINES`] and about 40 KiB.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The last lines that a step printed; at most [`TAIL_LINES`] and about 40 KiB, unless made for
+/// more.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
+    /// How many lines are kept.
+    room: usize,
     /// The last one may still grow, unless `complete`.
     lines: VecDeque<String>,
     complete: bool,
 }
 
+impl Default for Tail {
+    fn default() -> Self {
+        Tail::of(TAIL_LINES)
+    }
+}
+
 impl Tail {
+    /// Makes an empty one for so many lines.
+    pub(super) fn of(room: usize) -> Tail {
+        Tail {
+            room,
+            lines: VecDeque::new(),
+            complete: false,
+        }
+    }
+
     /// Adds text as it came, in pieces of any size.
     pub(super) fn push(&mut self, text: &str) {
         for piece in text.split_inclusive('\n') {
             if self.complete || self.lines.is_empty() {
-                if self.lines.len() == TAIL_LINES {
+                if self.lines.len() == self.room {
                     self.lines.pop_front();
                 }
                 self.lines.push_back(String::new());

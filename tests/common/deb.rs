@@ -58,7 +58,11 @@ fn build(repository: &Path, deb: &Deb<'_>) -> (String, String) {
     );
     let folder = tree.path().join("DEBIAN");
     write(&folder.join("control"), &control, 0o644);
-    let conffiles: String = deb.conffiles.iter().map(|path| format!("{path}\n")).collect();
+    let conffiles: String = deb
+        .conffiles
+        .iter()
+        .map(|path| format!("{path}\n"))
+        .collect();
     write(&folder.join("conffiles"), &conffiles, 0o644);
     for (name, text) in deb.control {
         let mode = if *name == "triggers" { 0o644 } else { 0o755 };

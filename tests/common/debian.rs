@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use paas_cluster_build::cluster_file::ClusterFile;
 use paas_cluster_build::lab::requirements;
+use paas_cluster_build::model::Cluster;
+use paas_cluster_build::operation::bootstrap;
+use paas_cluster_build::plan::{Facts, Planner, RunIdentity};
 use tempfile::TempDir;
 
 use super::site::Site;
@@ -37,11 +41,15 @@ impl Debian {
     /// loudly, where that can't be.
     pub fn bases() -> Vec<PathBuf> {
         if let Err(missing) = requirements() {
-            skip(&format!("a Debian to break: the lab can't run here ({})", missing[0]));
+            skip(&format!(
+                "a Debian to break: the lab can't run here ({})",
+                missing[0]
+            ));
             return Vec::new();
         }
         if bases().is_empty() {
-            let text = "name: dpkg-base\ncomponents: [nothing]\nserver: {nothing: {ip: 10.77.211.11}}\n";
+            let text =
+                "name: dpkg-base\ncomponents: [nothing]\nserver: {nothing: {ip: 10.77.211.11}}\n";
             drop(Site::boot(text, &[("nothing", "{}\n", "true\n")]));
         }
         bases()
@@ -79,14 +87,26 @@ impl Debian {
 
     /// Names a file as it lies here, if it was written in this one.
     pub fn upper(&self, path: &str) -> PathBuf {
-        self.folder.path().join("upper").join(path.trim_start_matches('/'))
+        self.folder
+            .path()
+            .join("upper")
+            .join(path.trim_start_matches('/'))
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let below: Vec<String> = self.below.iter().map(|l| l.display().to_string()).collect();
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-c", ENTER, "enter"])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child=KILL",
+                "sh",
+                "-c",
+                ENTER,
+                "enter",
+            ])
             .arg(below.join(":"))
             .arg(self.folder.path())
             .args(words)
@@ -162,9 +182,47 @@ fn bases() -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with("base-") && !name.contains('.') && path.join("etc/debian_version").exists()
     };
-    let mut found: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| is_base(p)).collect();
+    let mut found: Vec<PathBuf> = entries
+        .map(|e| e.unwrap().path())
+        .filter(|p| is_base(p))
+        .collect();
     found.sort();
     // One for each release: recipes come and go.
     found.dedup_by_key(|path| fs::read_to_string(path.join("etc/debian_version")).unwrap());
     found
+}
+
+fn cluster(packages: &str) -> Cluster {
+    let text = format!(
+        "components: [nats]\nserver: {{nats: {{ip: 10.9.9.9}}}}\npackages: {packages}\n\
+         ssh: {{user: root}}\nsudo: false\n"
+    );
+    let (file, problems) = ClusterFile::parse(Path::new("cluster.yml"), &text);
+    assert!(problems.is_empty(), "{problems:?}");
+    Cluster::new(&file.unwrap(), &super::catalog().facts(), None).unwrap()
+}
+
+/// The script that bootstrap runs for these packages.
+pub fn bootstrap_script(packages: &str) -> String {
+    let cluster = cluster(packages);
+    let (catalog, secrets, facts) = (super::catalog(), super::secrets(), Facts::default());
+    let run = RunIdentity {
+        id: "r1".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+    };
+    let planner = Planner {
+        cluster: &cluster,
+        catalog: &catalog,
+        release: None,
+        secrets: &secrets,
+        facts: &facts,
+        run: &run,
+        force: false,
+        below_min_up: false,
+        site_packages: None,
+    };
+    let selection = cluster.select(&[], &[]).unwrap();
+    let plan = planner.resolve(&bootstrap(&cluster, &selection)).unwrap();
+    plan.stages[0].steps[0].script.clone()
 }

@@ -4,8 +4,8 @@
 
 pub mod account;
 pub mod cut;
-pub mod debian;
 pub mod deb;
+pub mod debian;
 pub mod desk;
 pub mod fleet;
 pub mod ground;

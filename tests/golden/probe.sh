@@ -32,24 +32,13 @@ listening_ports() {
 	done
 }
 
-# A file system that hangs, such as a mount whose server is gone, holds up who asks for its size.
-free_space() {
-	code=0
-	said=$(timeout -s KILL 20 df -Pk /var/lib 2>/dev/null) || code=$?
-	case $code in
-	0) printf '%s\n' "$said" | awk 'NR == 2 { print "disk_free_kib " $4 }' ;;
-	124 | 137) echo 'disk_hangs 20' ;;
-	esac
-}
-
-# Runs one step's check, only where the step has left a receipt. Checks run at once: the line that
-# one prints is short enough to stay whole.
+# Runs one step's check, only where the step has left a receipt.
 check_health() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if said=$(printf '%s\n' "$2" | timeout -k 5 60 sh 2>&1); then
+	if said=$(printf '%s\n' "$2" | timeout 60 sh 2>&1); then
 		printf 'healthy %s\n' "$1"
 	else
-		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1 | cut -c 1-2000)"
+		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1)"
 	fi
 }
 
@@ -62,7 +51,7 @@ at_work() {
 # Tells whether a step's instance leads the others, only where the step has left a receipt.
 check_leader() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if printf '%s\n' "$2" | timeout -k 5 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
+	if printf '%s\n' "$2" | timeout 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
 }
 
 # Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
@@ -79,7 +68,7 @@ holder() {
 os_release
 holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
-free_space
+df -Pk /var/lib 2>/dev/null | awk 'NR == 2 { print "disk_free_kib " $4 }'
 listening_ports
 for file in "$root"/receipts/*.json; do
 	if ! [ -e "$file" ]; then continue; fi
@@ -147,7 +136,7 @@ need_packages() {
 need_packages ca-certificates curl mariadb-server python3
 test -x /home/paas/paas-release.git/bin/paas || { echo /home/paas/paas-release.git/bin/paas is missing; exit 1; }
 exit 0
-' &
+'
 check_health mysql_gateway '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
 # closed, and both outputs go to the step'\''s log.
@@ -171,11 +160,6 @@ fail() {
 	exit 1
 }
 
-# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
-now() {
-	cut -d . -f 1 /proc/uptime
-}
-
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -192,14 +176,20 @@ paas() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW'\''s content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn'\''t there yet gets NEW'\''s own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn'\''t there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn'\''t there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -508,33 +498,80 @@ check_health() {
 	http_answers 8085 /health || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log build_dir/log/mysql_gateway.log
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began='\'''\''
+logs_began='\'''\''
+
+# Begins to watch the step: where it fails, whatever line it is, its services'\'' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n '\''s/^-- cursor: //p'\'') || journal_began='\'''\''
+	note_log build_dir/log/mysql_gateway.log
+	trap '\''tell_failure $?'\'' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user'\''s home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step'\''s own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '\''=== what its services say'\''
+	show_log build_dir/log/mysql_gateway.log
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '\''%s\n'\'' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\''\000'\'' | cut -c -400
 }
 
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(now)
+	begin=$(date +%s)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(now) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -544,7 +581,7 @@ wait_healthy() {
 }
 
 check_health
-' &
+'
 check_health mysql_node '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
 # closed, and both outputs go to the step'\''s log.
@@ -568,11 +605,6 @@ fail() {
 	exit 1
 }
 
-# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
-now() {
-	cut -d . -f 1 /proc/uptime
-}
-
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -589,14 +621,20 @@ paas() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW'\''s content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn'\''t there yet gets NEW'\''s own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn'\''t there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn'\''t there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -905,33 +943,80 @@ check_health() {
 	http_answers 8086 /health || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log build_dir/log/mysql_node.log
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began='\'''\''
+logs_began='\'''\''
+
+# Begins to watch the step: where it fails, whatever line it is, its services'\'' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n '\''s/^-- cursor: //p'\'') || journal_began='\'''\''
+	note_log build_dir/log/mysql_node.log
+	trap '\''tell_failure $?'\'' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user'\''s home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step'\''s own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '\''=== what its services say'\''
+	show_log build_dir/log/mysql_node.log
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '\''%s\n'\'' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\''\000'\'' | cut -c -400
 }
 
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(now)
+	begin=$(date +%s)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(now) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -941,15 +1026,6 @@ wait_healthy() {
 }
 
 check_health
-' &
-wait
+'
 # Last, so that the time that the checks took doesn't look like a wrong clock.
 date '+clock %s'
-#!/bin/sh
-# Prints what tells one machine from another, whatever its addresses: "key value". Changes nothing.
-# Containers on one kernel have its boot in common, but not their processes. lib/plan/machine.rs
-# judges it.
-set -eu
-printf 'boot %s %s\n' "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" \
-	"$(readlink /proc/self/ns/pid 2>/dev/null)"
-printf 'machine_id %s\n' "$(cat /etc/machine-id 2>/dev/null)"

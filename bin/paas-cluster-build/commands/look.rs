@@ -8,8 +8,8 @@ use paas_cluster_build::cluster_file;
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, BOOTSTRAP};
-use paas_cluster_build::plan::{Facts, HostState};
-use paas_cluster_build::report::{self, Health, ReceiptSummary, StatusRow};
+use paas_cluster_build::plan::{Facts, HostFacts, HostState, Plan};
+use paas_cluster_build::report::{self, Health, LastStep, ReceiptSummary, StatusRow};
 
 use crate::args::{Common, Output};
 use crate::conductor::Conductor;
@@ -91,7 +91,17 @@ pub fn status(
     let selection = workspace.select(components, limits)?;
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
     let survey = conductor.survey_to_show(&selection)?;
-    let rows = rows(&workspace, &selection, &survey.facts);
+    let mut rows = rows(&workspace, &selection, &survey.facts);
+    if rows.iter().any(is_failed) {
+        // What differs is what a build would name; where it can't be planned, that is its own error.
+        let operation = operation::build(&workspace.cluster, &selection);
+        if let Ok(plan) = conductor.plan(&operation, &survey, false) {
+            let file = common.config.display().to_string();
+            rows.iter_mut()
+                .filter(|row| is_failed(row))
+                .for_each(|row| row.changes = changes(row, &plan, &file));
+        }
+    }
     if common.output == Output::Json {
         for row in &rows {
             print_json(&status_json(row))?;
@@ -110,14 +120,40 @@ pub fn status(
             report::status_text(&rows, &TimeZone::system(), look())
         );
     }
-    let is_unasked = |row: &StatusRow| survey.facts.known(row.host).is_none();
-    Ok(if rows.iter().any(is_unasked) {
+    Ok(judge(&rows))
+}
+
+/// Everything is well only where everything is known to be.
+fn judge(rows: &[StatusRow]) -> Exit {
+    let is_running = |row: &StatusRow| row.last.is_running();
+    if rows.iter().any(|row| row.last == LastStep::Unreachable) {
         Exit::Unreachable
-    } else if rows.iter().all(|row| row.health == Health::Healthy) {
-        Exit::Done
-    } else {
+    } else if rows
+        .iter()
+        .any(|row| !is_running(row) && row.health != Health::Healthy)
+    {
         Exit::Failed
-    })
+    } else if rows.iter().any(is_running) {
+        Exit::Locked
+    } else {
+        Exit::Done
+    }
+}
+
+fn is_failed(row: &StatusRow) -> bool {
+    matches!(&row.last, LastStep::Ended(receipt) if receipt.status != Some(0))
+}
+
+/// What a failed step differs in from the run in which it last went well.
+fn changes(row: &StatusRow, plan: &Plan, file: &str) -> Vec<String> {
+    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let step = steps.find(|step| step.id.host == row.host && step.id.step == row.step);
+    let Some(step) = step else {
+        return Vec::new();
+    };
+    let since = report::changed_since(&step.decision);
+    let words = report::changes(&step.decision, file).into_iter();
+    words.map(|change| format!("{since}: {change}")).collect()
 }
 
 /// `schema`: for editors.
@@ -151,27 +187,47 @@ fn rows(workspace: &Workspace, selection: &Selection, facts: &Facts) -> Vec<Stat
 }
 
 fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
-    let known = match facts.hosts.get(&host) {
-        Some(HostState::Known(known)) => known,
-        Some(HostState::Unknown { why, .. }) => {
-            return StatusRow {
-                step,
-                host,
-                receipt: None,
-                health: Health::Unknown(why.clone()),
-            };
-        }
-        None => {
-            let health = Health::Unknown("not asked".to_owned());
-            return StatusRow {
-                step,
-                host,
-                receipt: None,
-                health,
-            };
-        }
+    let unasked = |why: String| (LastStep::Unreachable, Health::Unknown(why));
+    let (last, health) = match facts.hosts.get(&host) {
+        Some(HostState::Known(known)) => state_of(&step, known),
+        Some(HostState::Unknown { why, .. }) => unasked(why.clone()),
+        None => unasked("not asked".to_owned()),
     };
-    let receipt = known.receipts.get(&step).map(|receipt| ReceiptSummary {
+    StatusRow {
+        step,
+        host,
+        last,
+        health,
+        changes: Vec::new(),
+    }
+}
+
+fn state_of(step: &str, known: &HostFacts) -> (LastStep, Health) {
+    if let Some(busy) = known.busy.as_ref().filter(|busy| busy.holder.step == step) {
+        let holder = &busy.holder;
+        let last = LastStep::Running {
+            since: holder.since.clone(),
+            run: holder.run.clone(),
+            by: format!("{} at {}", holder.operator, holder.workstation),
+        };
+        return (last, Health::Unknown("a step runs".to_owned()));
+    }
+    let asked = match known.health.get(step) {
+        Some(Ok(())) => Health::Healthy,
+        Some(Err(why)) => Health::Unhealthy(why.clone()),
+        None => Health::Unknown("not installed".to_owned()),
+    };
+    let Some(receipt) = known.receipts.get(step) else {
+        return (LastStep::None, asked);
+    };
+    let health = match asked {
+        // What answers may be what was there before.
+        Health::Healthy if !receipt.is_good() => {
+            Health::Unhealthy("its last step failed, though it answers".to_owned())
+        }
+        asked => asked,
+    };
+    let last = LastStep::Ended(ReceiptSummary {
         // -1 until the end is known; then the start is all that there is to say.
         status: Some(receipt.status).filter(|status| *status != -1),
         finished: jiff::Timestamp::from_second(receipt.finished.max(receipt.started))
@@ -179,17 +235,7 @@ fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
         run: receipt.stamp.run.clone(),
         operator: receipt.stamp.operator.clone(),
     });
-    let health = match known.health.get(&step) {
-        Some(Ok(())) => Health::Healthy,
-        Some(Err(why)) => Health::Unhealthy(why.clone()),
-        None => Health::Unknown("not installed".to_owned()),
-    };
-    StatusRow {
-        step,
-        host,
-        receipt,
-        health,
-    }
+    (last, health)
 }
 
 fn status_json(row: &StatusRow) -> serde_json::Value {
@@ -198,16 +244,24 @@ fn status_json(row: &StatusRow) -> serde_json::Value {
         Health::Unhealthy(why) => ("unhealthy", Some(why)),
         Health::Unknown(why) => ("unknown", Some(why)),
     };
-    let receipt = row.receipt.as_ref().map(|receipt| {
-        serde_json::json!({
-            "status": receipt.status,
-            "finished": receipt.finished,
-            "run": receipt.run,
-            "operator": receipt.operator,
-        })
-    });
+    let (mut receipt, mut running) = (None, None);
+    match &row.last {
+        LastStep::Ended(ended) => {
+            receipt = Some(serde_json::json!({
+                "status": ended.status,
+                "finished": ended.finished,
+                "run": ended.run,
+                "operator": ended.operator,
+            }));
+        }
+        LastStep::Running { since, run, by } => {
+            running = Some(serde_json::json!({"since": since, "run": run, "by": by}));
+        }
+        LastStep::None | LastStep::Unreachable => {}
+    }
     serde_json::json!({
         "step": row.step, "host": row.host, "health": health, "why": why, "receipt": receipt,
+        "reached": row.last != LastStep::Unreachable, "running": running, "changes": row.changes,
     })
 }
 

@@ -21,11 +21,6 @@ fail() {
 	exit 1
 }
 
-# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
-now() {
-	cut -d . -f 1 /proc/uptime
-}
-
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -42,14 +37,20 @@ paas() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn't there yet gets NEW's own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn't there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn't there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -358,33 +359,79 @@ check_health() {
 	tcp_answers 11211 || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	journalctl -q --no-pager -n 30 -u memcached 2>/dev/null || :
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began=''
+logs_began=''
+
+# Begins to watch the step: where it fails, whatever line it is, its services' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p') || journal_began=''
+	trap 'tell_failure $?' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user's home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step's own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '=== what its services say'
+	show_journal memcached
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '%s\n' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\000' | cut -c -400
 }
 
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(now)
+	begin=$(date +%s)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(now) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -393,8 +440,10 @@ wait_healthy() {
 	log healthy
 }
 
+watch_step
+
 # Installing Debian's packages, whatever an earlier try has left. Needs installed.sh, and the
-# caller's log, fail and now.
+# caller's log and fail.
 
 # What apt or dpkg said last.
 package_words=/run/paas-cluster-build.packages
@@ -427,10 +476,11 @@ met_a_lock() {
 # Runs a command of apt or dpkg that doesn't wait by itself for another program's lock. A lock is
 # the kernel's, so one that a dead program has left is none.
 in_turn() {
-	began=$(now)
+	IFS='. ' read -r began _ </proc/uptime
 	until "$@"; do
 		if ! met_a_lock; then return 1; fi
-		if [ $(($(now) - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
+		IFS='. ' read -r now _ </proc/uptime
+		if [ $((now - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
 		log 'waiting for the program that has the lock'
 		sleep 2
 	done
@@ -589,10 +639,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(now)
+	begin=$(date +%s)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(now) - begin)) -ge 60 ]; then
+		if [ $(($(date +%s) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi

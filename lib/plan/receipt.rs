@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::belonging::Belonging;
 use crate::script::Values;
 
 /// The format's version; a receipt of another version counts as none.
@@ -57,6 +58,12 @@ pub struct Stamp {
     pub workstation: String,
     /// The tool's version.
     pub version: String,
+    /// The cluster's id; older versions wrote none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster_id: Option<String>,
+    /// The cluster's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster_name: Option<String>,
 }
 
 /// One input as the receipt keeps it.
@@ -103,7 +110,16 @@ impl Stamp {
             operator: run.operator.clone(),
             workstation: run.workstation.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster_id: None,
+            cluster_name: None,
         }
+    }
+
+    /// Says whose the step is.
+    pub fn of_cluster(mut self, belonging: Option<&Belonging>) -> Self {
+        self.cluster_id = belonging.map(|belonging| belonging.id.clone());
+        self.cluster_name = belonging.map(|belonging| belonging.name.clone());
+        self
     }
 
     /// Returns the JSON object without its closing brace, for the supervisor to complete.

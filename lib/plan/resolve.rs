@@ -135,7 +135,9 @@ impl Planner<'_> {
                 values,
                 ..
             } = &rendered;
-            Stamp::new(name, action, script, values, self.run).open_json()
+            Stamp::new(name, action, script, values, self.run)
+                .of_cluster(self.facts.belonging.as_ref())
+                .open_json()
         } else {
             String::new()
         };

@@ -11,12 +11,15 @@ mod args;
 mod commands;
 mod conductor;
 mod confirm;
+mod consent;
 mod exit;
 mod follow;
 mod identity;
 mod inventory;
+mod keep;
 mod secrets;
 mod show;
+mod state;
 mod workspace;
 
 use std::process::ExitCode;

@@ -5,8 +5,8 @@
 pub mod cut;
 pub mod fleet;
 pub mod ground;
-pub mod loopback;
 pub mod looks;
+pub mod loopback;
 pub mod random;
 pub mod rooms;
 pub mod site;

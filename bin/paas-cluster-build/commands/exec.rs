@@ -27,10 +27,7 @@ pub fn exec(
     };
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
     let operation = operation::exec(&workspace.cluster, &selection, &typed, as_root);
-    let survey = Survey {
-        facts: Default::default(),
-        secrets: Default::default(),
-    };
+    let survey = Survey::blind(Default::default());
     let plan = conductor.plan(&operation, &survey, false)?;
     let outcome = conductor.ask(&plan)?;
 

@@ -8,7 +8,7 @@ use paas_cluster_build::cluster_file;
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, BOOTSTRAP};
-use paas_cluster_build::plan::{Facts, HostState};
+use paas_cluster_build::plan::{Facts, HostState, Owner};
 use paas_cluster_build::report::{self, Health, ReceiptSummary, StatusRow};
 
 use crate::args::{Common, Output};
@@ -90,8 +90,8 @@ pub fn status(
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(components, limits)?;
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
-    let survey = conductor.survey(&selection)?;
-    let rows = rows(&workspace, &selection, &survey.facts);
+    let facts = conductor.look(&selection)?;
+    let rows = rows(&workspace, &selection, &facts);
     if common.output == Output::Json {
         for row in &rows {
             print_json(&status_json(row))?;
@@ -102,7 +102,7 @@ pub fn status(
             report::status_text(&rows, &TimeZone::system(), colour())
         );
     }
-    let is_unasked = |row: &StatusRow| survey.facts.known(row.host).is_none();
+    let is_unasked = |row: &StatusRow| facts.known(row.host).is_none();
     Ok(if rows.iter().any(is_unasked) {
         Exit::Unreachable
     } else if rows.iter().all(|row| row.health == Health::Healthy) {
@@ -163,6 +163,17 @@ fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
             };
         }
     };
+    if let Owner::Other { name, .. } = facts.owner(host, &step)
+        && step != BOOTSTRAP
+    {
+        let health = Health::Unknown(format!("the cluster {} has it", report::printable(&name)));
+        return StatusRow {
+            step,
+            host,
+            receipt: None,
+            health,
+        };
+    }
     let receipt = known.receipts.get(&step).map(|receipt| ReceiptSummary {
         // -1 until the end is known; then the start is all that there is to say.
         status: Some(receipt.status).filter(|status| *status != -1),

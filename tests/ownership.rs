@@ -100,5 +100,8 @@ fn a_joined_step_is_not_ended_by_who_joined_it() {
     assert_eq!(taker.wait().unwrap().code(), Some(130));
     let plan = loopback.succeeds(&file, "mine", &["plan"]);
     assert!(plan.contains("was ended: cancelled"), "{plan}");
-    injected(5, "controllers killed, or told to end a step that they joined");
+    injected(
+        5,
+        "controllers killed, or told to end a step that they joined",
+    );
 }

@@ -64,6 +64,9 @@ pub struct Common {
     /// Where runs are kept [default: $XDG_STATE_HOME/paas-cluster-build].
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Take the components of another cluster, of this name or id, for this one's; may be repeated.
+    #[arg(long, global = true, value_name = "CLUSTER")]
+    pub adopt: Vec<String>,
     /// How long a connection, the key exchange and the login may take, each [default: 4s for the
     /// connection, 10s for the others].
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]

@@ -1,7 +1,7 @@
 //! Carries operations out: looks at the hosts, plans, runs, and lets the consumers of events show
 //! and keep what happens.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use paas_cluster_build::engine::{Cancel, Engine, EventSink, Limits, Outcome, event_channel};
 use paas_cluster_build::event::Fact;
 use paas_cluster_build::job::Secrets;
-use paas_cluster_build::journal::{self, Journal, RunFolder};
+use paas_cluster_build::journal::{Journal, RunFolder};
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
 use paas_cluster_build::plan::{
-    Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedPackages, PreparedRelease,
-    RunIdentity, blocked, copies, same_machines,
+    Belonging, Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedPackages,
+    PreparedRelease, RunIdentity, blocked, copies, same_machines,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
@@ -30,8 +30,9 @@ use crate::exit::{Exit, Failure};
 use crate::history;
 use crate::identity;
 use crate::patience::{Deadline, Loose, name_the_silent};
-use crate::secrets::{Vault, terminal_reader};
+use crate::secrets::{Found, Vault, terminal_reader};
 use crate::show::Show;
+use crate::state::{Remembered, remembered, state_dir};
 use crate::workspace::Workspace;
 
 /// One command's engine, connections and run identity.
@@ -57,6 +58,10 @@ pub struct Conductor<'a> {
     state_dir: Result<PathBuf, String>,
     release: Option<PreparedRelease>,
     packages: Option<PreparedPackages>,
+    /// The id that the cluster gets if nobody has built it yet.
+    fresh_id: String,
+    /// The other clusters that the operator has named.
+    adopted: RefCell<BTreeSet<String>>,
 }
 
 /// What is known before something is decided.
@@ -64,7 +69,20 @@ pub struct Survey {
     /// The hosts.
     pub facts: Facts,
     /// The secrets of the selected components.
-    pub secrets: Secrets,
+    pub found: Found,
+}
+
+impl Survey {
+    /// What is planned with while nothing is known: stand-ins, or no secrets at all.
+    pub fn blind(secrets: Secrets) -> Survey {
+        Survey {
+            facts: Facts::default(),
+            found: Found {
+                secrets,
+                ..Found::default()
+            },
+        }
+    }
 }
 
 impl<'a> Conductor<'a> {
@@ -107,10 +125,12 @@ impl<'a> Conductor<'a> {
             below_min_up: false,
             state_dir: match workspace.why_nameless() {
                 Some(why) => Err(why.to_owned()),
-                None => state_dir(common).map_err(|failure| failure.message),
+                None => state_dir(common, workspace).map_err(|failure| failure.message),
             },
             release: workspace.prepare_release()?,
             packages: workspace.prepare_packages()?,
+            fresh_id: identity::new_cluster()?,
+            adopted: RefCell::new(common.adopt.iter().cloned().collect()),
         })
     }
 
@@ -129,38 +149,46 @@ impl<'a> Conductor<'a> {
     /// Plans an operation without any knowledge of the hosts: every script is rendered, and every
     /// error of a template or value found, before a host is contacted.
     pub fn rehearse(&self, operation: &Operation, selection: &Selection) -> Result<Plan, Failure> {
-        let survey = Survey {
-            facts: Facts::default(),
-            secrets: self.vault(selection).stand_ins(),
-        };
+        let survey = Survey::blind(self.vault(selection).stand_ins());
         self.plan(operation, &survey, false)
     }
 
     /// Looks at the selected hosts, and at those that keep their secrets, over the connections
-    /// that a run then goes on with. Refuses where two addresses are one machine's.
+    /// that a run then goes on with; finds the secrets, and makes none. Refuses where two addresses
+    /// are one machine's.
     pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
-        self.look(selection, true)
+        let facts = self.look(selection, true)?;
+        self.with_secrets(facts, selection)
     }
 
-    /// The same for what only shows: what is wrong with the machines is told and no more.
-    pub fn survey_to_show(&self, selection: &Selection) -> Result<Survey, Failure> {
+    /// Looks at the selected hosts, at those that keep their secrets, and at their fellows; what is
+    /// wrong with the machines is told and no more.
+    pub fn look_to_show(&self, selection: &Selection) -> Result<Facts, Failure> {
         self.look(selection, false)
     }
 
-    fn look(&self, selection: &Selection, is_strict: bool) -> Result<Survey, Failure> {
+    /// Finds the secrets of the selected components, and makes none.
+    pub fn with_secrets(&self, facts: Facts, selection: &Selection) -> Result<Survey, Failure> {
         let vault = self.vault(selection);
-        if vault.needs_any() {
-            // Before a host is asked: its secrets would have nowhere to go.
-            self.state_dir()?;
+        // Where the cluster can't be planned whole, no receipt is asked what it was made with.
+        let build = operation::build(&self.workspace.cluster, selection);
+        let uses = match self.rehearse(&build, selection) {
+            Ok(plan) => vault.uses(&plan),
+            Err(_) => Vec::new(),
+        };
+        let found = vault.find(&facts, &uses)?;
+        for warning in &found.warnings {
+            errln!("warning: {warning}");
         }
+        Ok(Survey { facts, found })
+    }
+
+    fn look(&self, selection: &Selection, is_strict: bool) -> Result<Facts, Failure> {
+        let vault = self.vault(selection);
         let mut others = vault.keepers();
         others.extend(self.fellows(selection));
         let probe = operation::probe(&self.workspace.cluster, selection, &others);
-        let blind = Survey {
-            facts: Facts::default(),
-            secrets: vault.stand_ins(),
-        };
-        let plan = self.plan(&probe, &blind, false)?;
+        let plan = self.plan(&probe, &Survey::blind(vault.stand_ins()), false)?;
         let hosts = plan
             .stages
             .iter()
@@ -176,8 +204,32 @@ impl<'a> Conductor<'a> {
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);
         self.tell_machines(&facts, is_strict)?;
-        let secrets = vault.resolve(&facts)?;
-        Ok(Survey { facts, secrets })
+        let cluster = &self.workspace.cluster;
+        let remembered = match &self.state_dir {
+            Ok(state) => remembered(&state.join(&cluster.name)),
+            Err(_) => Remembered::default(),
+        };
+        let known = remembered.id.as_deref();
+        let belonging = Belonging::learn(
+            cluster,
+            &facts,
+            known,
+            &self.adopted.borrow(),
+            &self.fresh_id,
+        );
+        facts.belonging = Some(belonging);
+        Ok(facts)
+    }
+
+    /// Tells whether the operator has named another cluster, whose components become this one's.
+    pub fn has_adopted(&self, cluster: &str, id: Option<&str>) -> bool {
+        let adopted = self.adopted.borrow();
+        adopted.contains(cluster) || id.is_some_and(|id| adopted.contains(id))
+    }
+
+    /// Notes that the operator has named another cluster.
+    pub fn adopt(&self, cluster: String) {
+        self.adopted.borrow_mut().insert(cluster);
     }
 
     /// Runs queries; names the hosts that let them wait.
@@ -202,7 +254,7 @@ impl<'a> Conductor<'a> {
         if self.output != Output::Json && !self.has_told_copies.replace(true) {
             let problems = findings.into_iter().map(|finding| finding.problem);
             for problem in problems.chain(copies(facts)) {
-                anstream::eprintln!("warning: {problem}");
+                errln!("warning: {problem}");
             }
         }
         Ok(())
@@ -219,7 +271,7 @@ impl<'a> Conductor<'a> {
             cluster: &self.workspace.cluster,
             catalog: &self.workspace.catalog,
             release: self.release.as_ref(),
-            secrets: &survey.secrets,
+            secrets: &survey.found.secrets,
             facts: &survey.facts,
             run: &self.run,
             force,
@@ -457,17 +509,6 @@ fn list(blocked: &[Blocked]) -> String {
         format!("  {}: {words}{gone}\n", b.host)
     };
     blocked.iter().map(line).collect()
-}
-
-/// The state folder, from the command line or the environment.
-pub fn state_dir(common: &Common) -> Result<PathBuf, Failure> {
-    let variable = std::env::var_os;
-    journal::state_dir(
-        common.state_dir.as_deref(),
-        variable("XDG_STATE_HOME").as_deref(),
-        variable("HOME").as_deref(),
-    )
-    .map_err(Failure::usage)
 }
 
 /// Reads what the probe's queries said.

@@ -10,7 +10,7 @@ use paas_cluster_build::journal::{Journal, RunFolder};
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation;
 use paas_cluster_build::plan::{
-    Facts, Holder, HostRun, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId, parse_host_runs,
+    Holder, HostRun, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId, parse_host_runs,
 };
 
 use crate::conductor::{Conductor, Survey, describe, leave};
@@ -43,10 +43,7 @@ impl Conductor<'_> {
     /// Asks every selected host what it knows of runs; also names those that can't be asked.
     pub fn host_runs(&self, selection: &Selection) -> Result<HostRuns, Failure> {
         let operation = operation::runs(&self.workspace.cluster, selection);
-        let survey = Survey {
-            facts: Facts::default(),
-            secrets: self.vault(selection).stand_ins(),
-        };
+        let survey = Survey::blind(self.vault(selection).stand_ins());
         let plan = self.plan(&operation, &survey, false)?;
         self.or_leave(self.ask_runs(&plan))
     }
@@ -85,10 +82,7 @@ impl Conductor<'_> {
         };
         let mut show = Show::new(self.output, journal);
         let operation = operation::runs(&self.workspace.cluster, selection);
-        let survey = Survey {
-            facts: Facts::default(),
-            secrets: self.vault(selection).stand_ins(),
-        };
+        let survey = Survey::blind(self.vault(selection).stand_ins());
         let question = self.plan(&operation, &survey, false)?;
         let is_left = self.runtime.block_on(async {
             let (sink, receiver) = event_channel(&run.id);

@@ -11,8 +11,9 @@ use paas_cluster_build::journal::Journal;
 use paas_cluster_build::plan::{Decision, Reason, StepId};
 
 use crate::args::Common;
-use crate::conductor::state_dir;
 use crate::identity;
+use crate::state::state_dir;
+use crate::workspace::Workspace;
 
 /// Keeps the events of a run until it's over.
 pub async fn keep(state: Option<&Path>, cluster: &str, run: &str, mut events: EventReceiver) {
@@ -35,9 +36,15 @@ pub struct LabNote {
 
 impl LabNote {
     /// Notes that it begins: one that is never ended is listed as interrupted.
-    pub fn begin(common: &Common, cluster: &str, what: &str, hosts: Vec<IpAddr>) -> LabNote {
+    pub fn begin(
+        common: &Common,
+        workspace: &Workspace,
+        what: &str,
+        hosts: Vec<IpAddr>,
+    ) -> LabNote {
+        let cluster = &workspace.cluster.name;
         let identity = identity::new_run();
-        let journal = state_dir(common).ok();
+        let journal = state_dir(common, workspace).ok();
         let journal =
             journal.and_then(|state| Journal::create_aside(&state, cluster, &identity.id).ok());
         let step = |host: IpAddr| PlannedStep {

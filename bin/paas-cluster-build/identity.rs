@@ -4,6 +4,8 @@ use std::process::Command;
 
 use paas_cluster_build::plan::RunIdentity;
 
+use crate::exit::Failure;
+
 /// Makes the identity of a new run; its id sorts by time: `20261121T014500Z-3f9a`.
 pub fn new_run() -> RunIdentity {
     let mut random = [0; 3];
@@ -22,6 +24,14 @@ pub fn new_run() -> RunIdentity {
         operator: operator(),
         workstation: workstation(),
     }
+}
+
+/// Makes the id of a cluster that nobody has built yet.
+pub fn new_cluster() -> Result<String, Failure> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::usage(format!("no random numbers: {error}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn operator() -> String {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use paas_cluster_build::model::{Cluster, Selection};
 
 /// Each host with its components.
-type Hosts = BTreeMap<IpAddr, Vec<String>>;
+pub type Hosts = BTreeMap<IpAddr, Vec<String>>;
 
 /// Names the hosts of earlier builds that the file no longer has.
 pub fn gone(state: &Path, cluster: &Cluster) -> Vec<(IpAddr, Vec<String>)> {
@@ -50,7 +50,7 @@ fn path(state: &Path, cluster: &Cluster) -> PathBuf {
 }
 
 /// A file that can't be read is as if it weren't there: it only helps to remember.
-fn read(path: &Path) -> Hosts {
+pub fn read(path: &Path) -> Hosts {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }

@@ -108,7 +108,7 @@ pub async fn name_the_silent(mut events: EventReceiver, is_quiet: bool) {
             () = due => {
                 if !is_quiet && !asked.is_empty() {
                     let seconds = since.elapsed().as_secs();
-                    anstream::eprintln!("still waiting for {} ({seconds} s)", some(&asked));
+                    errln!("still waiting for {} ({seconds} s)", some(&asked));
                 }
                 next += next.min(SELDOM);
             }

@@ -18,11 +18,12 @@ use paas_cluster_build::run_state::{RunState, duration_words};
 use paas_cluster_build::terminal::Plain;
 
 use crate::args::{Common, Output};
-use crate::conductor::{Conductor, state_dir};
+use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
 use crate::follow::{HostRuns, RunToFollow};
 use crate::say;
 use crate::show::{colour, look};
+use crate::state::state_dir;
 use crate::workspace::Workspace;
 
 /// After how long without a step a run is over, whatever the difference of the clocks.
@@ -33,7 +34,7 @@ const BETWEEN_STEPS: Duration = Duration::from_secs(10);
 
 /// Shows a run from this machine's journal, if it has one and the run is over.
 pub fn replay(common: &Common, workspace: &Workspace, run: &str) -> Option<Exit> {
-    let state = state_dir(common).ok()?;
+    let state = state_dir(common, workspace).ok()?;
     let folder = RunFolder::of(&state, &workspace.cluster.name, run).ok()?;
     let (events, _) = read_journal(&folder.journal()).ok()?;
     let mut account = RunState::new();

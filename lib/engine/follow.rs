@@ -11,7 +11,8 @@ use super::{Limits, holder};
 use crate::event::{Fact, StepResult};
 use crate::plan::{Step, StepId};
 use crate::transport::{
-    OnLock, StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError, TransportErrorKind,
+    OnLock, StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError,
+    TransportErrorKind,
 };
 
 /// How long an operator who ends a run waits for a host that has just been lost.

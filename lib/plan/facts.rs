@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use secrecy::SecretString;
 
+use super::belonging::{Belonging, ClusterNote, Owner};
 use super::holder::Holder;
 use super::machine::Machine;
 use super::receipt::Receipt;
@@ -17,6 +18,8 @@ use super::receipt::Receipt;
 pub struct Facts {
     /// One entry for each host.
     pub hosts: BTreeMap<IpAddr, HostState>,
+    /// Which cluster they belong to, once that was learnt from them.
+    pub belonging: Option<Belonging>,
 }
 
 /// What is known of one host.
@@ -62,8 +65,16 @@ pub struct HostFacts {
     pub leads: BTreeSet<String>,
     /// The step that has the host now.
     pub busy: Option<Busy>,
-    /// The secrets that the host keeps, by name.
+    /// The secrets that scripts have kept on the host, by name, whatever cluster they're of.
     pub secrets: BTreeMap<String, SecretString>,
+    /// The secrets that the tool keeps there: by the cluster's id, then by name.
+    pub kept: BTreeMap<String, BTreeMap<String, SecretString>>,
+    /// The clusters that the host belongs to.
+    pub clusters: Vec<ClusterNote>,
+    /// The ids of all notes there, also of those that can't be read.
+    pub cluster_ids: BTreeSet<String>,
+    /// The cluster's name for steps whose receipt has none, where their run tells it.
+    pub built_for: BTreeMap<String, String>,
 }
 
 /// A step that has a host at this moment.
@@ -81,6 +92,14 @@ impl Facts {
         match self.hosts.get(&host) {
             Some(HostState::Known(facts)) => Some(facts),
             _ => None,
+        }
+    }
+
+    /// Tells whose a step on a host is; the cluster's own where nothing is known.
+    pub fn owner(&self, host: IpAddr, step: &str) -> Owner {
+        match (&self.belonging, self.known(host)) {
+            (Some(belonging), Some(host)) => belonging.owner(host, step),
+            _ => Owner::Own,
         }
     }
 }
@@ -118,6 +137,30 @@ impl HostFacts {
                         facts
                             .secrets
                             .insert(name.to_owned(), value.to_owned().into());
+                    }
+                }
+                "kept" => {
+                    let mut words = rest.splitn(3, ' ');
+                    if let (Some(id), Some(name), Some(value)) =
+                        (words.next(), words.next(), words.next())
+                    {
+                        let of_cluster = facts.kept.entry(id.to_owned()).or_default();
+                        of_cluster.insert(name.to_owned(), value.to_owned().into());
+                    }
+                }
+                "cluster" => {
+                    if let Some((id, json)) = rest.split_once(' ') {
+                        facts.cluster_ids.insert(id.to_owned());
+                        let note = ClusterNote::parse(json).filter(|note| note.id == id);
+                        facts.clusters.extend(note);
+                    }
+                }
+                "built_for" => {
+                    if let Some((step, about)) = rest.split_once(' ')
+                        && let Some(holder) = Holder::parse(about)
+                        && !holder.cluster.is_empty()
+                    {
+                        facts.built_for.insert(step.to_owned(), holder.cluster);
                     }
                 }
                 "busy" => {

@@ -3,14 +3,17 @@
 //!
 //! Facts about the hosts come in as an argument; nothing here opens a connection.
 
+mod belonging;
 mod bootstrap;
 mod busy;
 mod cause;
 mod decision;
 mod diff;
 mod facts;
+mod foreign;
 mod holder;
 mod host_runs;
+mod keep;
 mod ks;
 mod leftover;
 mod machine;
@@ -25,13 +28,16 @@ mod rolling;
 mod saved;
 mod step;
 
+pub use belonging::{Belonging, ClusterNote, Instances, Member, Owner, fits, instances};
 pub use busy::{Blocked, blocked};
 pub use cause::pointers;
 pub use diff::{StepDiff, differences};
 pub use facts::{Busy, Facts, HostFacts, HostState};
+pub use foreign::{Foreign, foreign};
 pub use holder::Holder;
 pub use host_runs::{HostRun, HostRunState, parse_host_runs};
-pub use leftover::leftovers;
+pub use keep::Keepsake;
+pub use leftover::{Leftover, leftovers, of_others};
 pub use machine::{Machine, copies, one_machine};
 pub use package::{PackageError, Prepared, PreparedPackages, PreparedRelease};
 pub use preflight::{Finding, by_host, preflight, same_machines};

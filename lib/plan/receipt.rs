@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::belonging::Belonging;
 use crate::script::Values;
 
 /// The format's version; a receipt of another version counts as none.
@@ -63,6 +64,12 @@ pub struct Stamp {
     /// The last run of it before this one that went well.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub good: Option<Good>,
+    /// The cluster's id; older versions wrote none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster_id: Option<String>,
+    /// The cluster's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster_name: Option<String>,
 }
 
 /// What a step was made of when it last went well, to tell what differs where it fails.
@@ -144,6 +151,8 @@ impl Stamp {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sources: BTreeMap::new(),
             good: None,
+            cluster_id: None,
+            cluster_name: None,
         }
     }
 
@@ -155,6 +164,13 @@ impl Stamp {
     ) -> Self {
         self.sources = sources;
         self.good = before.and_then(Receipt::last_good);
+        self
+    }
+
+    /// Says whose the step is.
+    pub fn of_cluster(mut self, belonging: Option<&Belonging>) -> Self {
+        self.cluster_id = belonging.map(|belonging| belonging.id.clone());
+        self.cluster_name = belonging.map(|belonging| belonging.name.clone());
         self
     }
 

@@ -141,6 +141,7 @@ impl Planner<'_> {
                     recorded_sources(&self.sources(task)),
                     facts.and_then(|facts| facts.receipts.get(name)),
                 )
+                .of_cluster(self.facts.belonging.as_ref())
                 .open_json()
         } else {
             String::new()

@@ -19,13 +19,17 @@ pub struct Loopback {
     servers: Vec<Option<Child>>,
 }
 
-/// What the namespace has that this machine's tools don't see: the tool's folder, a machine id, and
-/// the mark of a running systemd.
+/// What the namespace has that this machine's tools don't see: the tool's folder, a machine id, the
+/// mark of a running systemd with a `systemctl` that says yes, and empty folders wherever a step may
+/// take something away.
 const NAMESPACE: &str = "
 mount --bind \"$1/host\" /var/lib/paas-cluster-build
-mount -t tmpfs tmpfs /run
+for folder in /run /root /etc/systemd/system /etc/sudoers.d; do
+	if [ -d \"$folder\" ]; then mount -t tmpfs tmpfs \"$folder\"; fi
+done
 mkdir -p /run/sshd /run/systemd/system
 if [ -e /etc/machine-id ]; then mount --bind \"$1/machine-id\" /etc/machine-id; fi
+if [ -e /usr/bin/systemctl ]; then mount --bind /usr/bin/true /usr/bin/systemctl; fi
 exec /usr/sbin/sshd -D -e -f \"$1/config\"
 ";
 

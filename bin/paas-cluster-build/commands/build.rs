@@ -8,10 +8,12 @@ use paas_cluster_build::plan::{Decision, Facts, Finding, Plan, preflight};
 
 use super::plan::tell_leftovers;
 use crate::args::{BuildArgs, Common, ControlArgs, Output, RunArgs};
-use crate::conductor::{Conductor, state_dir};
+use crate::conductor::Conductor;
 use crate::confirm::{Harm, confirm};
+use crate::consent::consent;
 use crate::exit::{Exit, Failure};
 use crate::inventory;
+use crate::state::state_dir;
 use crate::workspace::Workspace;
 
 /// `build`: machines first, then component after component.
@@ -47,13 +49,14 @@ fn converge(
     let conductor = conductor.with_deadline(args.options.patience.timeout);
     let conductor = conductor.below_min_up(args.options.below_min_up);
     conductor.rehearse(operation, selection)?;
-    let (survey, plan) = loop {
+    let (mut survey, plan) = loop {
         let survey = conductor.survey(selection)?;
         if let Some(findings) = ready(workspace, selection, &survey.facts) {
             return Err(not_ready(&findings));
         }
+        survey.found.check()?;
         let plan = conductor.plan(operation, &survey, force)?;
-        if !conductor.must_wait(&plan, &survey)? {
+        if !conductor.must_wait(&plan, &survey)? && !consent(&conductor, &plan, &survey)? {
             break (survey, plan);
         }
     };
@@ -62,6 +65,7 @@ fn converge(
     }
     let file = common.config.display().to_string();
     confirm(&conductor, &plan, &file, args.options.yes, Harm::None)?;
+    let plan = conductor.settle(operation, selection, &mut survey, plan, force)?;
     let converge = Converge {
         common,
         workspace,
@@ -85,7 +89,7 @@ impl Converge<'_> {
         plan: &Plan,
         resume: &str,
     ) -> Result<Exit, Failure> {
-        let state = state_dir(self.common)?;
+        let state = state_dir(self.common, self.workspace)?;
         if let Err(error) = inventory::remember(&state, &self.workspace.cluster, self.selection) {
             errln!(
                 "warning: the hosts can't be remembered: {}",
@@ -114,7 +118,7 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
     let plan = loop {
         let survey = conductor.survey(&selection)?;
         let plan = conductor.plan(&operation, &survey, false)?;
-        if !conductor.must_wait(&plan, &survey)? {
+        if !conductor.must_wait(&plan, &survey)? && !consent(&conductor, &plan, &survey)? {
             break plan;
         }
     };

@@ -54,10 +54,7 @@ pub fn exec(
     };
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
     let operation = operation::exec(&workspace.cluster, &selection, &typed, as_root);
-    let survey = Survey {
-        facts: Default::default(),
-        secrets: Default::default(),
-    };
+    let survey = Survey::blind(Default::default());
     let plan = conductor.plan(&operation, &survey, false)?;
     tell_machines(&conductor, &plan)?;
     let outcome = conductor.ask_and_note(&plan)?;

@@ -381,10 +381,7 @@ fn site<'a>(conductor: &'a Conductor<'_>, global: &'a GlobalKs, facts: &'a KsFac
 
 /// Nothing of what these scripts are made of is secret, and they look for themselves.
 fn blind() -> Survey {
-    Survey {
-        facts: Default::default(),
-        secrets: Default::default(),
-    }
+    Survey::blind(Default::default())
 }
 
 fn info_json(site: &Site<'_>) -> serde_json::Value {

@@ -24,7 +24,7 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let noted = noted(action).map(|(what, host)| {
         let hosts = cluster.hosts.iter().map(|host| host.address);
         let hosts = hosts.filter(|address| host.is_none_or(|name| names(name, *address)));
-        LabNote::begin(common, &cluster.name, what, hosts.collect())
+        LabNote::begin(common, &workspace, what, hosts.collect())
     });
     let done = act(&workspace, &lab, name, action, &mut progress);
     if let Some(note) = noted {

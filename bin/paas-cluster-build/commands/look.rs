@@ -8,7 +8,7 @@ use paas_cluster_build::cluster_file;
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, BOOTSTRAP};
-use paas_cluster_build::plan::{Facts, HostFacts, HostState, Plan};
+use paas_cluster_build::plan::{Facts, HostFacts, HostState, Owner, Plan};
 use paas_cluster_build::report::{self, Health, LastStep, ReceiptSummary, StatusRow};
 
 use crate::args::{Common, Output};
@@ -90,12 +90,13 @@ pub fn status(
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(components, limits)?;
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
-    let survey = conductor.survey_to_show(&selection)?;
-    let mut rows = rows(&workspace, &selection, &survey.facts);
+    let facts = conductor.look_to_show(&selection)?;
+    let mut rows = rows(&workspace, &selection, &facts);
     if rows.iter().any(is_failed) {
         // What differs is what a build would name; where it can't be planned, that is its own error.
         let operation = operation::build(&workspace.cluster, &selection);
-        if let Ok(plan) = conductor.plan(&operation, &survey, false) {
+        let survey = conductor.with_secrets(facts, &selection);
+        if let Ok(plan) = survey.and_then(|survey| conductor.plan(&operation, &survey, false)) {
             let file = common.config.display().to_string();
             rows.iter_mut()
                 .filter(|row| is_failed(row))
@@ -189,7 +190,13 @@ fn rows(workspace: &Workspace, selection: &Selection, facts: &Facts) -> Vec<Stat
 fn row(step: String, host: std::net::IpAddr, facts: &Facts) -> StatusRow {
     let unasked = |why: String| (LastStep::Unreachable, Health::Unknown(why));
     let (last, health) = match facts.hosts.get(&host) {
-        Some(HostState::Known(known)) => state_of(&step, known),
+        Some(HostState::Known(known)) => match facts.owner(host, &step) {
+            Owner::Other { name, .. } if step != BOOTSTRAP => {
+                let why = format!("the cluster {} has it", report::printable(&name));
+                (LastStep::None, Health::Unknown(why))
+            }
+            _ => state_of(&step, known),
+        },
         Some(HostState::Unknown { why, .. }) => unasked(why.clone()),
         None => unasked("not asked".to_owned()),
     };

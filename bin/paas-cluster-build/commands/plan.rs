@@ -1,14 +1,16 @@
 //! Plans: shown, compared, kept, and carried out as they were kept.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::operation;
 use paas_cluster_build::plan::{
-    Decision, Facts, HostState, Plan, SavedPlan, differences, leftovers,
+    Decision, Facts, HostState, Plan, SavedPlan, differences, leftovers, of_others,
 };
 use paas_cluster_build::report;
 use serde_json::json;
@@ -16,11 +18,13 @@ use serde_json::json;
 use super::build::{Converge, not_ready, ready, resume_line};
 use super::look::print_json;
 use crate::args::{ApplyArgs, Common, Output, PlanArgs};
-use crate::conductor::{Conductor, Survey, state_dir};
+use crate::conductor::{Conductor, Survey};
 use crate::confirm::{Harm, confirm, planned};
+use crate::consent::consent;
 use crate::exit::{Exit, Failure};
 use crate::inventory;
 use crate::show::{colour, look};
+use crate::state::{state_dir, told_apart};
 use crate::workspace::Workspace;
 
 /// `plan`: what a build would run where, and why.
@@ -47,6 +51,12 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
         }
         tell_leftovers(common, &workspace, &survey.facts);
         warn_release(&workspace, &selection);
+    }
+    for why in survey.found.refused.values() {
+        errln!(
+            "warning: {why}\nsteps that use this secret are shown as if it had changed, and a build is \
+             refused"
+        );
     }
     let unreachable = unreachable(&survey.facts);
     if !unreachable.is_empty() {
@@ -121,16 +131,41 @@ pub fn tell_leftovers(common: &Common, workspace: &Workspace, facts: &Facts) {
              about it; `remove {step} --limit {host}` takes it down"
         );
     }
-    let Ok(state) = state_dir(common) else {
+    for ((cluster, host), steps) in of_others(facts) {
+        let steps: Vec<String> = steps.iter().map(|step| report::printable(step)).collect();
+        let cluster = report::printable(&cluster);
+        errln!(
+            "also on {host}: {} of the cluster {cluster}; nothing is done about it",
+            steps.join(", ")
+        );
+    }
+    let Ok(state) = state_dir(common, workspace) else {
         return;
     };
-    for (host, components) in inventory::gone(&state, &workspace.cluster) {
+    if let Some(words) = told_apart(&state, &workspace.cluster) {
+        errln!("note: {words}");
+    }
+    for (host, components) in gone(&state, workspace, facts) {
+        let components: Vec<String> = components.iter().map(|c| report::printable(c)).collect();
         let components = components.join(", ");
         errln!(
             "no longer in the file: {host} ({components}); nothing is done there. To take it down, \
              put it back and `remove {host}`"
         );
     }
+}
+
+/// The hosts of earlier runs that the file no longer has: those that this machine knows, and those
+/// that the other hosts know, whose word is the newer one.
+fn gone(state: &Path, workspace: &Workspace, facts: &Facts) -> BTreeMap<IpAddr, Vec<String>> {
+    let cluster = &workspace.cluster;
+    let mut gone: BTreeMap<IpAddr, Vec<String>> =
+        inventory::gone(state, cluster).into_iter().collect();
+    if let Some(belonging) = &facts.belonging {
+        gone.retain(|host, _| !belonging.members.contains_key(host));
+        gone.extend(belonging.gone(cluster));
+    }
+    gone
 }
 
 fn unreachable(facts: &Facts) -> Vec<String> {
@@ -197,10 +232,10 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
             ),
         ))
     };
-    let (survey, plan) = loop {
+    let (mut survey, plan) = loop {
         let survey = conductor.survey(&selection)?;
         let plan = conductor.plan(&operation, &survey, saved.force)?;
-        if !conductor.must_wait(&plan, &survey)? {
+        if !conductor.must_wait(&plan, &survey)? && !consent(&conductor, &plan, &survey)? {
             break (survey, plan);
         }
     };
@@ -209,7 +244,9 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
         return Err(not_ready(&findings));
     }
     let file = common.config.display().to_string();
+    survey.found.check()?;
     confirm(&conductor, &plan, &file, args.options.yes, Harm::None)?;
+    let plan = conductor.settle(&operation, &selection, &mut survey, plan, saved.force)?;
     let converge = Converge {
         common,
         workspace: &workspace,

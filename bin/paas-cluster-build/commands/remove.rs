@@ -1,5 +1,6 @@
 //! Taking components and hosts down.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use paas_cluster_build::model::Selection;
@@ -9,10 +10,12 @@ use paas_cluster_build::report::printable;
 
 use super::build::resume_line;
 use crate::args::{Common, RemoveArgs};
-use crate::conductor::{Conductor, state_dir};
+use crate::conductor::Conductor;
 use crate::confirm::{Harm, confirm};
+use crate::consent::consent;
 use crate::exit::{Exit, Failure};
 use crate::inventory;
+use crate::state::state_dir;
 use crate::workspace::Workspace;
 
 /// `remove`: stops and takes down what jobs installed, after showing what will go.
@@ -29,7 +32,7 @@ pub fn remove(common: &Common, args: &RemoveArgs) -> Result<Exit, Failure> {
         let wanted = wanted(&workspace, &selection, &survey.facts, &args.names)?;
         let operation = operation::remove(&workspace.cluster, &wanted.removals, &wanted.hosts);
         let plan = conductor.plan(&operation, &survey, false)?;
-        if !conductor.must_wait(&plan, &survey)? {
+        if !conductor.must_wait(&plan, &survey)? && !consent(&conductor, &plan, &survey)? {
             break (survey, wanted, plan);
         }
     };
@@ -38,10 +41,11 @@ pub fn remove(common: &Common, args: &RemoveArgs) -> Result<Exit, Failure> {
     confirm(&conductor, &plan, &file, options.yes, Harm::Destructive)?;
     let exit = conductor.run(&plan, &resume_line())?;
     if exit == Exit::Done {
-        let state = state_dir(common)?;
+        let state = state_dir(common, &workspace)?;
         for host in &wanted.hosts {
             inventory::forget(&state, &workspace.cluster, *host)?;
         }
+        conductor.note_removal(&selection, &survey, &removed(&workspace, &wanted));
         tell_file(&workspace, &wanted, &file);
     }
     Ok(exit)
@@ -178,6 +182,26 @@ fn unreachable(facts: &Facts, wanted: &Wanted) -> Result<(), Failure> {
              --limit, or just delete them from the file if they are gone for good\n"
         ),
     ))
+}
+
+/// The components that are gone, by host: those of the file, and those that were left over.
+fn removed(workspace: &Workspace, wanted: &Wanted) -> BTreeMap<IpAddr, BTreeSet<String>> {
+    let mut removed: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for removal in &wanted.removals {
+        let components = workspace.cluster.components.iter();
+        let of_file = components
+            .filter(|component| {
+                let mut jobs = component.jobs.iter();
+                jobs.any(|job| component.step_name(job) == removal.step)
+            })
+            .map(|component| component.name.clone());
+        let of_host = removed.entry(removal.host).or_default();
+        of_host.extend(of_file);
+        // A composite's step is its component's name, a dot, and the job's.
+        let name = removal.step.split('.').next().unwrap_or_default();
+        of_host.insert(name.to_owned());
+    }
+    removed
 }
 
 /// Tells what a build would bring back.

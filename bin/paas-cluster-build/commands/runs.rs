@@ -8,17 +8,18 @@ use paas_cluster_build::report::{self, RunRow, printable};
 use paas_cluster_build::run_state::RunState;
 
 use crate::args::{Common, Forks, Limit, Output};
-use crate::conductor::{Conductor, state_dir};
+use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
 use crate::follow::{HostRuns, RunToFollow};
 use crate::record;
 use crate::show::look;
+use crate::state::state_dir;
 use crate::workspace::Workspace;
 
 /// `runs`: what the state folder remembers, newest first.
 pub fn runs(common: &Common, last: usize) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
-    let state = state_dir(common)?;
+    let state = state_dir(common, &workspace)?;
     let folders = RunFolder::all(&state, &workspace.cluster.name);
     let newest = folders.iter().rev().take(last);
     let rows: Vec<RunRow> = newest.map(row).collect();

@@ -67,8 +67,8 @@ pub struct Common {
     /// Take the components of another cluster, of this name or id, for this one's; may be repeated.
     #[arg(long, global = true, value_name = "CLUSTER")]
     pub adopt: Vec<String>,
-    /// How long a connection, the key exchange and the login may take, each [default: 4s for the
-    /// connection, 10s for the others].
+    /// How long a connection, the key exchange, the login and the host's first word after it may
+    /// take, each [default: 4s for the connection, 30s for the first word, 10s for the others].
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub connect_timeout: Option<Duration>,
     /// How to show what happens.
@@ -122,7 +122,8 @@ pub struct Patience {
     /// End a step that takes longer.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub step_timeout: Option<Duration>,
-    /// End the whole run if it takes longer, as a second Ctrl-C does.
+    /// End the command if it takes longer, counted from its start; what runs then is ended as by a
+    /// second Ctrl-C.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
     /// How long a step that is ended may take before it's killed.

@@ -241,10 +241,14 @@ impl Hall<'_> {
             return TransportError::new(
                 TransportErrorKind::Sudo,
                 format!(
-                    "root's rights can't be had: sudo neither asked for the password in the way it \
-                     was told to nor went on within {patience} s{last}; does it ask for something \
-                     else than a password (`Defaults passprompt_override` has it use the prompt \
-                     that it's given), or does it wait for a directory or name server?"
+                    "root's rights can't be had: sudo {} within {patience} s{last}; does it ask for \
+                     something else than a password (`Defaults passprompt_override` has it use the \
+                     prompt that it's given), or does it wait for a directory or name server?",
+                    match self.asked {
+                        0 => "neither asked for the password with the prompt that it was given nor \
+                              went on",
+                        _ => "took the password and didn't go on",
+                    }
                 ),
             );
         }
@@ -301,7 +305,7 @@ fn word_of_sudo(said: &str) -> &str {
     let is_sudos = |line: &&str| line.contains("sudo") || line.contains("Sorry, try again");
     let mut own = lines().filter(complaint).filter(is_sudos);
     own.next()
-        .or_else(|| lines().filter(complaint).next_back())
+        .or_else(|| lines().rfind(complaint))
         .or_else(|| lines().next())
         .unwrap_or("sudo said nothing")
         .trim()

@@ -5,15 +5,20 @@
 //! somebody's wish. The login user isn't taken from there: scripts are made for it beforehand.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::time::Duration;
 
-use super::openssh;
+use super::{bounded, openssh, setup};
 use crate::model::{Host, Jump, SshConfig, SshSettings};
+use crate::transport::TransportError;
 
 /// Returns the host with everything filled in that its settings leave open. Without OpenSSH on this
-/// machine nothing is.
-pub(super) fn fill_in(host: &Host) -> Host {
+/// machine nothing is. It has so long to say it.
+///
+/// # Errors
+/// OpenSSH doesn't get to an end with its configuration.
+pub(super) fn fill_in(host: &Host, limit: Duration) -> Result<Host, TransportError> {
     let mut host = host.clone();
     let ssh = &host.ssh;
     let is_open = !ssh.port_is_set
@@ -21,40 +26,45 @@ pub(super) fn fill_in(host: &Host) -> Host {
         || ssh.jump.is_empty()
         || ssh.known_hosts.is_none();
     let file = match &ssh.config {
-        SshConfig::Off => return host,
+        SshConfig::Off => return Ok(host),
         SshConfig::Usual => None,
         SshConfig::File(path) => Some(path.display().to_string()),
     };
     if !is_open {
-        return host;
+        return Ok(host);
     }
     let destination = format!("{}@{}", ssh.user, host.address);
-    let said = ask(file.as_deref(), &destination);
-    let usual = ask(Some("none"), &destination);
+    let said = ask(file.as_deref(), &destination, limit)?;
+    let usual = ask(Some("none"), &destination, limit)?;
     if let (Some(said), Some(usual)) = (said, usual) {
         apply(&mut host.ssh, &said, &usual);
     }
-    host
+    Ok(host)
 }
 
 /// What OpenSSH says, by keyword; a keyword may have several values.
 type Said = BTreeMap<String, Vec<String>>;
 
-fn ask(file: Option<&str>, destination: &str) -> Option<Said> {
+fn ask(
+    file: Option<&str>,
+    destination: &str,
+    limit: Duration,
+) -> Result<Option<Said>, TransportError> {
     let mut ssh = openssh::ssh();
     if let Some(file) = file {
         ssh.args(["-F", file]);
     }
-    let output = ssh
-        .args(["-G", "--", destination])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| parse(&String::from_utf8_lossy(&output.stdout)))
+    ssh.args(["-G", "--", destination]);
+    match bounded::output(&mut ssh, limit) {
+        Ok((status, text)) if status.success() => Ok(Some(parse(&String::from_utf8_lossy(&text)))),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(setup(&format!(
+            "`ssh -G {destination}`, which tells what OpenSSH's configuration says of the host, \
+             didn't end within {} s; does a `Match exec` there hang, or a name server? `ssh.config: \
+             false` in the cluster file passes it over",
+            limit.as_secs()
+        ))),
+        _ => Ok(None),
+    }
 }
 
 fn parse(text: &str) -> Said {

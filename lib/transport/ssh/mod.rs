@@ -1,6 +1,7 @@
 //! One host over SSH: a logged-in libssh2 session on which one request runs at a time.
 
 mod auth;
+mod bounded;
 mod config;
 mod connect;
 mod host_key;
@@ -78,7 +79,7 @@ impl SshTransport {
 
 impl SshTransport {
     /// The host with what OpenSSH's configuration says of it; asked once for each.
-    fn filled_in(&self, host: &Host) -> Host {
+    fn filled_in(&self, host: &Host) -> Result<Host, TransportError> {
         let known = |hosts: &HashMap<IpAddr, Host>| hosts.get(&host.address).cloned();
         let lock = || {
             self.configured
@@ -86,12 +87,12 @@ impl SshTransport {
                 .unwrap_or_else(PoisonError::into_inner)
         };
         if let Some(host) = known(&lock()) {
-            return host;
+            return Ok(host);
         }
         // Not under the lock: fifty hosts are asked about at once.
-        let filled = config::fill_in(host);
+        let filled = config::fill_in(host, self.timeout.unwrap_or(connect::TIMEOUT))?;
         lock().insert(host.address, filled.clone());
-        filled
+        Ok(filled)
     }
 }
 
@@ -110,7 +111,7 @@ impl Transport for SshTransport {
             Sudo::Password { source, .. } => Some(self.credentials.password(source)?),
             Sudo::Passwordless | Sudo::No => None,
         };
-        let host = &self.filled_in(host);
+        let host = &self.filled_in(host)?;
         let wire = Arc::new(connect::connect(host, self.timeout)?);
         tell(interrupter(&wire));
         let mut session = Session::new().map_err(|error| setup(&error.to_string()))?;

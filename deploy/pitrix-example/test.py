@@ -140,8 +140,10 @@ class ServiceTest(unittest.TestCase):
         self.assertEqual(self.services.post("/write?id=a")[0], 503)
         self.services.start("zone_watcher", "zone_watcher")
         wait(lambda: self.services.post("/write?id=a")[0] == 200)
+        # It deletes the old value before it has read the new one, and that's enough for the service.
+        wait(lambda: self.services.get("/health", "zone_watcher")[0] == 200)
         health = self.services.get("/health", "zone_watcher")
-        self.assertEqual((health[0], health[1]["cached"], health[1]["stored"]), (200, *["global1a"] * 2))
+        self.assertEqual((health[1]["cached"], health[1]["stored"]), ("global1a", "global1a"))
 
     def test_read_only_database(self):
         self.start_ws()

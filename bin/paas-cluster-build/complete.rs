@@ -21,7 +21,7 @@ const RUNS: usize = 20;
 /// What bash adds to the words that are always the same: the names that the tool tells it.
 const NAMES_IN_BASH: &str = r#"
 _paas-cluster-build-with-names() {
-    _paas-cluster-build "$@"
+    GENERATED "$@"
     # The static part offers what positions are called, which nobody types.
     local name offered=(${COMPREPLY[@]+"${COMPREPLY[@]}"})
     COMPREPLY=()
@@ -46,9 +46,17 @@ pub fn script(shell: Shell) -> Result<Exit, Failure> {
         "paas-cluster-build",
         &mut script,
     );
-    out!("{}", String::from_utf8_lossy(&script));
+    let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Bash {
-        out!("{NAMES_IN_BASH}");
+        // clap_complete 4.6 spells names with a hyphen in two ways, so that no option of a
+        // subcommand was ever offered; this makes them one.
+        script = script.replace("__subcmd__", "__");
+    }
+    out!("{script}");
+    if shell == Shell::Bash {
+        // The generated script begins with its function, whatever that's called.
+        let function = script.split("()").next().unwrap_or_default();
+        out!("{}", NAMES_IN_BASH.replace("GENERATED", function.trim()));
     }
     Ok(Exit::Done)
 }

@@ -32,34 +32,6 @@ fn json_lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn without_a_terminal_and_yes_nothing_is_begun() {
-    let Some((_server, desk)) = on_sshd("without a terminal") else {
-        return;
-    };
-    let plan = desk.path("plan.json");
-    let plan = plan.to_str().unwrap();
-    let kept = desk.run(&["plan", "--out", plan]);
-    assert_eq!(kept.code, 0, "{kept:?}");
-    for arguments in [
-        &["redis"][..],
-        &["build"],
-        &["bootstrap"],
-        &["apply", plan],
-        &["build", "--output", "json"],
-    ] {
-        let ended = desk.run(arguments);
-        let said = format!("{}{}", ended.out, ended.error);
-        assert_eq!(ended.code, 2, "{arguments:?}: {ended:?}");
-        assert!(said.contains("there is no terminal to ask on"), "{said}");
-        assert!(said.contains("nothing was changed"), "{said}");
-        let typed = format!("paas-cluster-build {} --yes", arguments.join(" "));
-        assert!(said.contains(&typed), "{typed}: {said}");
-    }
-    assert_eq!(desk.journals().len(), 0, "no run was begun");
-    common::injected(5, "changes without a terminal to ask on");
-}
-
-#[test]
 fn what_has_nothing_to_do_needs_no_yes() {
     let Some((_server, desk)) = on_sshd("nothing to do") else {
         return;

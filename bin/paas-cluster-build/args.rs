@@ -389,10 +389,17 @@ pub enum Command {
     },
     /// Print the JSON Schema of the cluster file.
     Schema,
-    /// Print completions for a shell.
+    /// Print completions for a shell: `source <(paas-cluster-build completions bash)`.
     Completions {
-        /// Which shell.
+        /// Which shell; in bash they know hosts, components, rooms and runs as well.
         shell: clap_complete::Shell,
+    },
+    /// Print the names that may stand at the end of a line, for completions.
+    #[command(hide = true)]
+    Complete {
+        /// The line's words without the first; the last one may be begun or empty.
+        #[arg(last = true, value_name = "WORD")]
+        words: Vec<String>,
     },
 }
 

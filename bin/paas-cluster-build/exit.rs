@@ -217,10 +217,11 @@ pub fn report(failure: &Failure, output: Output) -> Exit {
     if output == Output::Json {
         outln!("{}", failure.as_json());
     } else if failure.is_drawn {
-        errln!("{message}");
+        // Carets stand below what they're about: no line may be broken.
+        err!("{message}\n");
     } else {
         use owo_colors::OwoColorize;
-        errln!("{} {}", "error:".red().bold(), say::fitted(message));
+        errln!("{} {message}", "error:".red().bold());
     }
     failure.exit
 }

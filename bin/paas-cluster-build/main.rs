@@ -12,6 +12,7 @@ mod say;
 
 mod args;
 mod commands;
+mod complete;
 mod conductor;
 mod confirm;
 mod consent;
@@ -32,7 +33,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::job::Action;
 use tokio::signal::unix::{SignalKind, signal};
@@ -150,13 +151,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             what: ExplainWhat::Scheme { name },
         } => ks::explain(name.as_deref()),
         Command::Schema => look::schema(),
-        Command::Completions { shell } => {
-            // Written at once: clap_complete takes a failed write for a bug of its own.
-            let mut script = Vec::new();
-            let mut cli = Cli::command();
-            clap_complete::generate(*shell, &mut cli, "paas-cluster-build", &mut script);
-            out!("{}", String::from_utf8_lossy(&script));
-            Ok(Exit::Done)
-        }
+        Command::Completions { shell } => complete::script(*shell),
+        Command::Complete { words } => complete::names(words),
     }
 }

@@ -31,10 +31,10 @@ macro_rules! err {
     ($($word:tt)*) => { $crate::say::to_error(format_args!($($word)*)) };
 }
 
-/// Prints a line to standard error.
+/// Prints lines to standard error, broken between words where the terminal is too narrow.
 macro_rules! errln {
     ($($word:tt)*) => {
-        $crate::say::to_error(format_args!("{}\n", format_args!($($word)*)))
+        $crate::say::to_error(format_args!("{}\n", $crate::say::fitted(&format!($($word)*))))
     };
 }
 

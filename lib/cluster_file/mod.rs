@@ -55,7 +55,14 @@ impl ClusterFile {
         };
         let mut problems = check::check(&root, &keys::FILE);
         let lines: Vec<u32> = problems.iter().map(|problem| problem.place.line).collect();
-        problems.extend(lookalike::on_lines(text, &lines));
+        let alike = lookalike::on_lines(text, &lines);
+        // A value that can't be what it is because of one of its characters is told by that.
+        let holds = |problem: &Problem, other: &Problem| {
+            let columns = problem.place.column..problem.place.column + problem.len as u32;
+            problem.place.line == other.place.line && columns.contains(&other.place.column)
+        };
+        problems.retain(|problem| !alike.iter().any(|other| holds(problem, other)));
+        problems.extend(alike);
         sort_problems(&mut problems);
         let is_mapping = matches!(root.value, tree::Value::Map(_));
         (is_mapping.then(|| read::read(path, &root)), problems)

@@ -39,13 +39,13 @@ pub fn root() -> &'static Path {
 /// Adds `--yes` to a command line that changes hosts, as there is no terminal to ask on; `remove`
 /// says it itself.
 pub fn with_yes<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    let changes = |word: &&str| {
+    let changes = |word: &&'a str| {
         let verbs = ["build", "bootstrap", "apply", "start", "stop", "restart"];
         verbs.contains(word)
     };
     let mut words = arguments.to_vec();
     let other = ["exec", "lab", "plan"].contains(&arguments[0]);
-    if let Some(at) = arguments.iter().position(|word| changes(word))
+    if let Some(at) = arguments.iter().position(changes)
         && !other
         && !arguments.contains(&"--yes")
     {

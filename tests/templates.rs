@@ -127,6 +127,7 @@ fn the_lint_finds_each_misuse() {
         "echo $(f",
         "f $'a\\'{{ x }}",
         "f $((a) b) {{ x }}",
+        "f \"${a:-'}\" {{ x }}",
         // Not in both engines' language.
         "echo {{ x|safe }}",
         "echo {{ x | upper }}",
@@ -164,7 +165,6 @@ fn the_lint_finds_each_misuse() {
         "if [ {{ x }} -gt 2 ]; then f {{ x }}; fi >{{ x }}",
         "(f {{ x }}; ( g {{ x }} )) | h {{ x }}",
         "f \"${a#\"$b\"/}\" {{ x }}",
-        "f \"${a:-'}\" {{ x }}",
         "f $((1 + (2))) {{ x }}",
         "f `g 'a'` {{ x }}",
         "f a#b {{ x }}",

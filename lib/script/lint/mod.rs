@@ -37,16 +37,10 @@ pub fn check_template(text: &str, names: Option<Names<'_>>) -> Vec<Problem> {
         let mut items = Vec::new();
         check_names(&pieces, &names, &mut items, &mut problems);
     }
-    // What isn't in the language hides the shell around it.
-    if problems
-        .iter()
-        .all(|problem| problem.help.as_deref() != Some(template::LANGUAGE))
-    {
-        let mut walk = Walk { problems };
-        let ways = walk.pieces(&pieces, vec![Shell::new()]);
-        walk.finish(ways, template::after(Place::new(1, 1), text));
-        problems = walk.problems;
-    }
+    let mut walk = Walk { problems };
+    let ways = walk.pieces(&pieces, vec![Shell::new()]);
+    walk.finish(ways, template::after(Place::new(1, 1), text));
+    let mut problems = walk.problems;
     sort_problems(&mut problems);
     problems.dedup_by(|a, b| a.place == b.place && a.message == b.message);
     problems
@@ -248,7 +242,10 @@ fn misuse(shell: &Shell, name: &Name) -> Option<Problem> {
         let message = format!("the value `{written}` stands {what}");
         Problem::new(name.place, name.len, message)
     };
-    let own = name.written.rsplit('.').next().unwrap_or_default();
+    let own = match name.name.is_empty() {
+        true => "value",
+        false => name.written.rsplit('.').next().unwrap_or_default(),
+    };
     let first = format!(
         "it is quoted by itself: write `{own}={{{{ {written} }}}}` on a line of its own, and then \
          \"${own}\""

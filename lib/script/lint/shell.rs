@@ -227,6 +227,14 @@ impl Shell {
                 },
                 '\'',
             ) => self.open(Kind::Single, place),
+            (Kind::Parameter { .. }, '\'') => problems.push(
+                Problem::new(
+                    place,
+                    1,
+                    "shells disagree about this quote: it stands in `${…}` in \"…\"",
+                )
+                .help("put the text into a variable first, or leave the outer quotes out"),
+            ),
             (Kind::Arithmetic { depth }, '(') => *depth += 1,
             (Kind::Arithmetic { depth }, ')') if *depth > 0 => *depth -= 1,
             (Kind::Arithmetic { .. }, ')') => {

@@ -178,6 +178,7 @@ fn the_lint_finds_each_misuse() {
         "ssh -p 22 {{ x }} true",
         "services=\"$services \"{{ x }}",
         "f {{ x.y }} {{x}}",
+        "{% if a %}case a in a) f {{ x }} ;; esac{% endif %}\nf {{ x }}",
     ] {
         let problems = check_template(good, None);
         let drawn = render_problems(Path::new("t.sh"), good, &problems, false);

@@ -99,6 +99,18 @@ impl Commands {
         matches!(self.cases.last(), Some(Case::Pattern { .. }))
     }
 
+    /// How many `case`s are open, an `esac` that the next character ends counted as read.
+    pub fn open_cases(&self) -> usize {
+        let is_esac = |word: &Word| word.text == "esac" && !word.is_quoted;
+        let ends = match self.cases.last() {
+            Some(Case::Body) => self.start,
+            Some(Case::Pattern { is_first }) => *is_first,
+            _ => false,
+        };
+        let is_ended = ends && self.word.as_ref().is_some_and(is_esac);
+        self.cases.len() - usize::from(is_ended)
+    }
+
     pub fn word_char(&mut self, c: char) {
         self.word.get_or_insert_default().text.push(c);
     }

@@ -282,7 +282,7 @@ impl Frame {
     /// What has to be alike where a block begins and where it ends.
     fn context(&self) -> (String, usize) {
         match &self.kind {
-            Kind::Commands(commands) => ("commands".to_owned(), commands.cases.len()),
+            Kind::Commands(commands) => ("commands".to_owned(), commands.open_cases()),
             Kind::Document { here, .. } => (format!("document {}", here.end), 0),
             Kind::Arithmetic { depth } => ("arithmetic".to_owned(), *depth as usize),
             kind => (kind.opening().to_owned(), 0),

@@ -250,12 +250,20 @@ fn misuse(shell: &Shell, name: &Name) -> Option<Problem> {
         "it is quoted by itself: write `{own}={{{{ {written} }}}}` on a line of its own, and then \
          \"${own}\""
     );
-    let inner = shell.frames[1..].iter().rev();
-    let inner = inner.filter_map(|frame| frame.kind.refuses().map(|what| (frame, what)));
-    if let Some((frame, what)) = inner.last() {
+    let mut around = shell.frames[1..].iter();
+    if let Some((frame, what)) =
+        around.find_map(|frame| frame.kind.refuses().map(|what| (frame, what)))
+    {
+        let help = match &frame.kind {
+            Kind::Document { here, .. } if here.expands => format!(
+                "a here-document takes variables: write `{own}={{{{ {written} }}}}` on a line \
+                 before it, and then `${own}` in it"
+            ),
+            _ => first,
+        };
         return Some(
             problem(&format!("{what}, where it could become code"))
-                .help(first)
+                .help(help)
                 .also(frame.opened, format!("{} here", frame.kind.opening())),
         );
     }

@@ -6,7 +6,7 @@ mod common;
 use std::cell::Cell;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::injected;
@@ -44,23 +44,19 @@ const HOSTILE: [&str; 24] = [
 ];
 
 /// Every shell of this machine that may stand in for `sh`.
-fn shells() -> Vec<&'static str> {
-    let is_there = |shell: &&str| Command::new(shell).args(["-c", ":"]).output().is_ok();
-    ["sh", "bash", "dash", "ksh", "busybox"]
-        .into_iter()
-        .filter(is_there)
-        .collect()
+fn shells() -> Vec<PathBuf> {
+    let paths = ["sh", "bash", "dash", "ksh"].map(|name| Path::new("/bin").join(name));
+    let there: Vec<PathBuf> = paths.into_iter().filter(|path| path.exists()).collect();
+    assert!(!there.is_empty(), "there is no /bin/sh");
+    there
 }
 
 /// Runs a script, in which `pwn` and `f` are the only commands that do anything; returns what it
 /// printed, and whether `pwn` was run.
-fn run(shell: &str, folder: &Path, script: &str) -> (Vec<u8>, bool) {
-    let before = "pwn() { : >pwned; }\nf() { for argument do printf '<%s>' \"$argument\"; done; }\n";
-    let mut command = Command::new(shell);
-    if shell == "busybox" {
-        command.arg("sh");
-    }
-    let mut child = command
+fn run(shell: &Path, folder: &Path, script: &str) -> (Vec<u8>, bool) {
+    let before =
+        "pwn() { : >pwned; }\nf() { for argument do printf '<%s>' \"$argument\"; done; }\n";
+    let mut child = Command::new(shell)
         .arg("-s")
         .current_dir(folder)
         .env_clear()
@@ -147,7 +143,6 @@ fn soup() -> impl Strategy<Value = String> {
 fn no_value_is_run_in_a_template_that_the_lint_accepts() {
     let folder = TempDir::new().unwrap();
     let shells = shells();
-    assert!(shells.contains(&"sh"), "{shells:?}");
     let (accepted, runs) = (Cell::new(0), Cell::new(0));
     let config = Config {
         cases: 40_000,
@@ -167,7 +162,11 @@ fn no_value_is_run_in_a_template_that_the_lint_accepts() {
         for shell in &shells {
             runs.set(runs.get() + 1);
             let (_, pwned) = run(shell, folder.path(), &script);
-            prop_assert!(!pwned, "{shell} ran the value {value:?} of\n{template}\n---\n{script}");
+            prop_assert!(
+                !pwned,
+                "{} ran the value {value:?} of\n{template}\n---\n{script}",
+                shell.display()
+            );
         }
         Ok(())
     });
@@ -179,7 +178,7 @@ fn no_value_is_run_in_a_template_that_the_lint_accepts() {
 }
 
 /// What may stand around a command without changing it.
-const AROUND: [(&str, &str); 22] = [
+const AROUND: [(&str, &str); 21] = [
     ("", ""),
     ("( ", " )"),
     ("{ ", "; }"),
@@ -191,13 +190,12 @@ const AROUND: [(&str, &str); 22] = [
     ("for i in 1; do ", "; done"),
     ("true && ", ""),
     ("! false && ", " || :"),
-    ("A=1 B='2 3' ", ""),
     (": 'it''s' \"it's\" it\\'s; ", ""),
     (": <<'E'\n'\"`$(\nE\n", ""),
     (": <<-E <<F\n\t'$A'\n\tE\n\"\nF\n", ""),
     (": # it's \"\n", ""),
     (": $((1 + (2))) ${A#\"'\"} ${A:-'}'}; ", ""),
-    (": \"${A:-'}\" \"${A#'}'}\"; ", ""),
+    (": \"${A:-x}\" \"${A#'}'}\"; ", ""),
     (": a#b \\\n  '#'; ", ""),
     ("{% if t %}", "{% else %}f a z{% endif %}"),
     ("x=$( ", " ); printf %s \"$x\""),
@@ -230,9 +228,12 @@ fn a_value_is_one_argument_wherever_the_law_lets_it_stand() {
         prop::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned),
         "[^\0]{0,12}",
     ];
-    let case = (around, prop::sample::select(WORDS.to_vec()), hostile);
-    let outcome = TestRunner::new(config).run(&case, |(around, (word, expected), value)| {
-        let mut template = format!("f a {word} z");
+    let words = prop::sample::select(WORDS.to_vec());
+    let before = prop::sample::select(vec!["", "A=1 B='2 3' ", "A={{ v }} "]);
+    let case = (around, before, words, hostile);
+    let outcome = TestRunner::new(config).run(&case, |(around, before, word, value)| {
+        let (word, expected) = word;
+        let mut template = format!("{before}f a {word} z");
         for (before, behind) in around {
             template = format!("{before}{template}{behind}");
         }
@@ -243,9 +244,9 @@ fn a_value_is_one_argument_wherever_the_law_lets_it_stand() {
         for shell in &shells {
             runs.set(runs.get() + 1);
             let (output, pwned) = run(shell, folder.path(), &script);
-            prop_assert!(!pwned, "{shell} ran {value:?}:\n{script}");
+            prop_assert!(!pwned, "{} ran {value:?}:\n{script}", shell.display());
             let output = String::from_utf8_lossy(&output).into_owned();
-            prop_assert_eq!(output, expected.clone(), "{}:\n{}", shell, script);
+            prop_assert_eq!(output, expected.clone(), "{}:\n{}", shell.display(), script);
         }
         Ok(())
     });

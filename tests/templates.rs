@@ -105,6 +105,15 @@ fn the_lint_finds_each_misuse() {
         "exec {{ x }}",
         ". {{ x }}",
         "as_user {{ x }}",
+        "$f {{ x }}",
+        "\"$@\" {{ x }}",
+        "$(f) {{ x }}",
+        "`f` {{ x }}",
+        "${f:-} {{ x }}",
+        "exec $f {{ x }}",
+        "env A=1 {{ x }}",
+        "timeout 5 {{ x }}",
+        "sudo -- {{ x }}",
         // As code of another program.
         "eval {{ x }}",
         "eval set -- {{ x }}",
@@ -133,6 +142,7 @@ fn the_lint_finds_each_misuse() {
         "echo $(f",
         "f $'a\\'{{ x }}",
         "f $((a) b) {{ x }}",
+        "f \"${a:-'}\" {{ x }}",
         // Not in both engines' language.
         "echo {{ x|safe }}",
         "echo {{ x | upper }}",
@@ -170,7 +180,6 @@ fn the_lint_finds_each_misuse() {
         "if [ {{ x }} -gt 2 ]; then f {{ x }}; fi >{{ x }}",
         "(f {{ x }}; ( g {{ x }} )) | h {{ x }}",
         "f \"${a#\"$b\"/}\" {{ x }}",
-        "f \"${a:-'}\" {{ x }}",
         "f $((1 + (2))) {{ x }}",
         "f `g 'a'` {{ x }}",
         "f a#b {{ x }}",
@@ -184,6 +193,14 @@ fn the_lint_finds_each_misuse() {
         "ssh -p 22 {{ x }} true",
         "services=\"$services \"{{ x }}",
         "f {{ x.y }} {{x}}",
+        "\"$f\" {{ x }}",
+        "$f g {{ x }}",
+        "f$x {{ x }}",
+        "/bin/$f {{ x }}",
+        "exec \"$f\" {{ x }}",
+        "timeout {{ x }} f {{ x }}",
+        "sudo -u {{ x }} f",
+        "{% if a %}case a in a) f {{ x }} ;; esac{% endif %}\nf {{ x }}",
     ] {
         let problems = check_template(good, None);
         let drawn = render_problems(Path::new("t.sh"), good, &problems, false);

@@ -275,21 +275,27 @@ const JOB: Keys = keys(
     ],
 );
 
-const NEED: Keys = keys(
-    "an item of `needs`",
-    &[
-        required("job", Shape::Text(&COMPONENT), "The job."),
-        required("why", Shape::Text(&WORDS), "What for."),
-    ],
-);
+const NEED: Keys = Keys {
+    no_text: Some("write `{job: NAME, why: WHAT FOR}`"),
+    ..keys(
+        "an item of `needs`",
+        &[
+            required("job", Shape::Text(&COMPONENT), "The job."),
+            required("why", Shape::Text(&WORDS), "What for."),
+        ],
+    )
+};
 
-const PORT: Keys = keys(
-    "an item of `provides`",
-    &[
-        required("name", Shape::Text(&WORDS), "The port's name."),
-        required("port", Shape::Port, "The port."),
-    ],
-);
+const PORT: Keys = Keys {
+    no_text: Some("write `{name: NAME, port: NUMBER}`"),
+    ..keys(
+        "an item of `provides`",
+        &[
+            required("name", Shape::Text(&WORDS), "The port's name."),
+            required("port", Shape::Port, "The port."),
+        ],
+    )
+};
 
 const VALUE: Keys = Keys {
     exactly_one: &[
@@ -301,6 +307,7 @@ const VALUE: Keys = Keys {
         "var",
     ],
     together: &[("default", "var")],
+    no_text: Some("write `{value: …}` for the value itself, or where it comes from"),
     ..keys(
         "a value",
         &[

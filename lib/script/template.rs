@@ -4,7 +4,7 @@
 use crate::cluster_file::{Place, Problem};
 
 /// What the language has, for messages.
-pub(super) const LANGUAGE: &str = "the language is `{{ name }}`, `{% if name %}…{% else %}…{% endif %}` and \
+const LANGUAGE: &str = "the language is `{{ name }}`, `{% if name %}…{% else %}…{% endif %}` and \
                         `{% for item in list %}…{% endfor %}`";
 
 /// One piece of a template.
@@ -193,8 +193,16 @@ impl Parser {
             false => format!("`{mark}` isn't in a template's language"),
         };
         self.problem(place, mark, message);
-        // What stands inside is read all the same.
-        let inside = mark[2..mark.len() - 2].trim_start();
+        // What stands around it and inside is read all the same.
+        let inside = mark[2..mark.len() - 2].trim();
+        if mark.starts_with("{{") {
+            self.push(Piece::Value(Name {
+                name: String::new(),
+                written: inside.to_owned(),
+                place,
+                len: mark.chars().count(),
+            }));
+        }
         if mark.starts_with("{%") && (inside.starts_with("if ") || inside.starts_with("for ")) {
             let nothing = Name {
                 name: String::new(),

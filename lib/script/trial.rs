@@ -3,8 +3,9 @@
 
 use super::template::{self, Piece};
 
-/// Stands for a value. It's a variable, so that no reader of the script draws conclusions from it.
-const WORD: &str = "${value}";
+/// Stands for a value. It's a variable, so that no reader of the script draws conclusions from it, and
+/// it's one word, as the value will be.
+const WORD: &str = "\"${value}\"";
 
 /// More scripts than this aren't made of one template.
 const MAX_TRIALS: usize = 16;
@@ -125,13 +126,19 @@ mod tests {
 
     #[test]
     fn every_branch_is_in_some_script() {
-        assert_eq!(scripts("a={{ b }}"), ["a=${value}\n"]);
+        assert_eq!(scripts("a={{ b }}"), ["a=\"${value}\"\n"]);
         assert_eq!(scripts("{% if a %}1{% else %}2{% endif %}"), ["1\n", "2\n"]);
         assert_eq!(
             scripts(
                 "{% if a %}1{% endif %}{% for x in y %}{{ x }}{% if z %}3{% endif %}{% endfor %}"
             ),
-            ["1${value}3\n", "\n", "${value}3\n", "1\n", "1${value}\n"]
+            [
+                "1\"${value}\"3\n",
+                "\n",
+                "\"${value}\"3\n",
+                "1\n",
+                "1\"${value}\"\n"
+            ]
         );
     }
 

@@ -1,7 +1,7 @@
 //! Places in a command where a word is more than an argument: a command's name, a pattern, or a
 //! program in another language.
 
-use super::command::{Case, Commands, Redirect};
+use super::command::{Case, Commands, Redirect, vanishes};
 
 /// Programs that take code behind one of their options: the option's last letter, or its long form.
 const INTERPRETERS: [(&str, char, &str); 19] = [
@@ -26,18 +26,25 @@ const INTERPRETERS: [(&str, char, &str); 19] = [
     ("mariadb", 'e', "--execute"),
 ];
 
-/// Commands that run their first word, or the file that it names.
-const RUNNERS: [&str; 10] = [
-    ".",
-    "source",
-    "exec",
-    "command",
-    "builtin",
-    "nohup",
-    "setsid",
-    "env",
-    "as_user",
-    "pipe_as_user",
+/// Commands that run one of their operands, or the file that it names, with how many come before it.
+const RUNNERS: [(&str, usize); 17] = [
+    (".", 0),
+    ("source", 0),
+    ("exec", 0),
+    ("command", 0),
+    ("builtin", 0),
+    ("nohup", 0),
+    ("setsid", 0),
+    ("env", 0),
+    ("nice", 0),
+    ("sudo", 0),
+    ("xargs", 0),
+    ("systemd-run", 0),
+    ("as_user", 0),
+    ("pipe_as_user", 0),
+    ("timeout", 1),
+    ("chroot", 1),
+    ("flock", 1),
 ];
 
 /// Programs whose first operand is a program in their own language, with the options that bring one
@@ -80,6 +87,10 @@ pub(super) fn misuse(commands: &Commands) -> Option<Misuse> {
     if commands.start {
         return match before {
             Some(word) if word.is_assignment() => None,
+            _ if !commands.words.is_empty() => Some((
+                "behind a command's name that may be empty, and would be the command then",
+                Some("write the name in quotes: an empty one is an error then"),
+            )),
             _ => Some((
                 "as a command",
                 Some("a value may be an argument; which command runs is the template's to say"),
@@ -103,7 +114,8 @@ fn of_arguments(words: &[String], prefix: &str) -> Option<Misuse> {
     if matches!(name, "trap" | "alias") && words.len() == 1 {
         return as_code;
     }
-    if RUNNERS.contains(&name) && words.len() == 1 && !prefix.contains('=') {
+    let runner = RUNNERS.iter().find(|(known, _)| *known == name);
+    if runner.is_some_and(|(_, before)| is_run(&words[1..], prefix, *before)) {
         return Some((
             "where a command is expected",
             Some("a value may be an argument; which command runs is the template's to say"),
@@ -138,6 +150,21 @@ fn of_arguments(words: &[String], prefix: &str) -> Option<Misuse> {
         }
     }
     None
+}
+
+/// Whether the next word is the operand that is run; what stands behind an option may belong to it.
+fn is_run(arguments: &[String], prefix: &str, before: usize) -> bool {
+    let is_option = |word: &str| word.starts_with('-') && word != "--";
+    if is_option(prefix) || prefix.contains('=') {
+        return false;
+    }
+    if arguments.last().is_some_and(|word| is_option(word)) {
+        return false;
+    }
+    let is_operand =
+        |word: &&String| !word.starts_with('-') && !word.contains('=') && !vanishes(word);
+    arguments.iter().filter(is_operand).count() <= before
+        && arguments.iter().filter(|word| !is_option(word)).count() >= before
 }
 
 fn base(word: &str) -> &str {

@@ -71,6 +71,11 @@ impl Word {
         !self.text.is_empty() && self.text.chars().all(is_one)
     }
 
+    /// Whether it may come to nothing.
+    fn vanishes(&self) -> bool {
+        vanishes(&self.text) && (!self.is_quoted || self.text == "$@")
+    }
+
     /// Whether it sets a variable, as far as it's read.
     pub fn is_assignment(&self) -> bool {
         let Some((name, _)) = self.text.split_once('=') else {
@@ -99,6 +104,18 @@ impl Commands {
         matches!(self.cases.last(), Some(Case::Pattern { .. }))
     }
 
+    /// How many `case`s are open, an `esac` that the next character ends counted as read.
+    pub fn open_cases(&self) -> usize {
+        let is_esac = |word: &Word| word.text == "esac" && !word.is_quoted;
+        let ends = match self.cases.last() {
+            Some(Case::Body) => self.start,
+            Some(Case::Pattern { is_first }) => *is_first,
+            _ => false,
+        };
+        let is_ended = ends && self.word.as_ref().is_some_and(is_esac);
+        self.cases.len() - usize::from(is_ended)
+    }
+
     pub fn word_char(&mut self, c: char) {
         self.word.get_or_insert_default().text.push(c);
     }
@@ -108,7 +125,7 @@ impl Commands {
         self.quote();
     }
 
-    /// Notes that a part of the word is quoted.
+    /// Notes that a part of the word is quoted: it's a word whatever is in it.
     pub fn quote(&mut self) {
         self.word.get_or_insert_default().is_quoted = true;
     }
@@ -136,9 +153,15 @@ impl Commands {
             if self.is_reserved(&word) || word.is_assignment() {
                 return;
             }
-            self.start = false;
+            // If it's empty, the next word is the command.
+            self.start = word.vanishes();
         }
-        self.words.push(word.text);
+        self.words
+            .push(match vanishes(&word.text) && !word.vanishes() {
+                // In quotes it's a word, whatever is in it.
+                true => format!("\"{}\"", word.text),
+                false => word.text,
+            });
     }
 
     /// Takes a word that stands between `case` and a `)`.
@@ -192,6 +215,22 @@ impl Commands {
         self.is_for_name = false;
         self.start = true;
     }
+}
+
+/// Whether a word may come to nothing: an expansion without quotes, or all arguments.
+pub(super) fn vanishes(word: &str) -> bool {
+    let mut rest = word;
+    while let Some(inside) = rest.strip_prefix(['$', '`']) {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = inside.trim_start_matches(is_name);
+        rest = match name.len() < inside.len() || rest.starts_with('`') {
+            true => name,
+            false => inside
+                .strip_prefix(|c: char| "({@*#?$!-".contains(c))
+                .unwrap_or(inside),
+        };
+    }
+    rest.is_empty() && !word.is_empty()
 }
 
 impl Here {

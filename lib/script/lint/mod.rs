@@ -37,16 +37,10 @@ pub fn check_template(text: &str, names: Option<Names<'_>>) -> Vec<Problem> {
         let mut items = Vec::new();
         check_names(&pieces, &names, &mut items, &mut problems);
     }
-    // What isn't in the language hides the shell around it.
-    if problems
-        .iter()
-        .all(|problem| problem.help.as_deref() != Some(template::LANGUAGE))
-    {
-        let mut walk = Walk { problems };
-        let ways = walk.pieces(&pieces, vec![Shell::new()]);
-        walk.finish(ways, template::after(Place::new(1, 1), text));
-        problems = walk.problems;
-    }
+    let mut walk = Walk { problems };
+    let ways = walk.pieces(&pieces, vec![Shell::new()]);
+    walk.finish(ways, template::after(Place::new(1, 1), text));
+    let mut problems = walk.problems;
     sort_problems(&mut problems);
     problems.dedup_by(|a, b| a.place == b.place && a.message == b.message);
     problems
@@ -248,17 +242,28 @@ fn misuse(shell: &Shell, name: &Name) -> Option<Problem> {
         let message = format!("the value `{written}` stands {what}");
         Problem::new(name.place, name.len, message)
     };
-    let own = name.written.rsplit('.').next().unwrap_or_default();
+    let own = match name.name.is_empty() {
+        true => "value",
+        false => name.written.rsplit('.').next().unwrap_or_default(),
+    };
     let first = format!(
         "it is quoted by itself: write `{own}={{{{ {written} }}}}` on a line of its own, and then \
          \"${own}\""
     );
-    let inner = shell.frames[1..].iter().rev();
-    let inner = inner.filter_map(|frame| frame.kind.refuses().map(|what| (frame, what)));
-    if let Some((frame, what)) = inner.last() {
+    let mut around = shell.frames[1..].iter();
+    if let Some((frame, what)) =
+        around.find_map(|frame| frame.kind.refuses().map(|what| (frame, what)))
+    {
+        let help = match &frame.kind {
+            Kind::Document { here, .. } if here.expands => format!(
+                "a here-document takes variables: write `{own}={{{{ {written} }}}}` on a line \
+                 before it, and then `${own}` in it"
+            ),
+            _ => first,
+        };
         return Some(
             problem(&format!("{what}, where it could become code"))
-                .help(first)
+                .help(help)
                 .also(frame.opened, format!("{} here", frame.kind.opening())),
         );
     }
@@ -285,7 +290,7 @@ impl Frame {
     /// What has to be alike where a block begins and where it ends.
     fn context(&self) -> (String, usize) {
         match &self.kind {
-            Kind::Commands(commands) => ("commands".to_owned(), commands.cases.len()),
+            Kind::Commands(commands) => ("commands".to_owned(), commands.open_cases()),
             Kind::Document { here, .. } => (format!("document {}", here.end), 0),
             Kind::Arithmetic { depth } => ("arithmetic".to_owned(), *depth as usize),
             kind => (kind.opening().to_owned(), 0),

@@ -107,7 +107,7 @@ impl Shell {
             Kind::Single => {
                 match c {
                     '\'' => drop(self.frames.pop()),
-                    _ => self.quoted_char(c),
+                    _ => self.quoted_char(c, self.frames.len() - 1),
                 }
                 0
             }
@@ -142,9 +142,9 @@ impl Shell {
         }
     }
 
-    /// Adds a character in quotes to the word that they are a part of.
-    fn quoted_char(&mut self, c: char) {
-        let below = self.frames.len().checked_sub(2);
+    /// Adds a character in quotes, which are the frame of this number, to the word around them.
+    fn quoted_char(&mut self, c: char, frame: usize) {
+        let below = frame.checked_sub(1);
         let frame = below.and_then(|below| self.frames.get_mut(below));
         if let Some(commands) = frame.and_then(commands_of) {
             commands.quoted_char(c);
@@ -211,7 +211,13 @@ impl Shell {
 
     /// Reads a character in `"…"`, `${…}` or `$((…))`.
     fn quoted(&mut self, c: char, rest: &str, place: Place, problems: &mut Vec<Problem>) -> usize {
+        let depth = self.frames.len();
+        let is_escape = c == '\\' && self.after != After::Backslash;
         if let Some(taken) = self.expansion(c, rest, place) {
+            // A word tells that an expansion is in it.
+            if !is_escape && matches!(self.frames[depth - 1].kind, Kind::Double) {
+                self.quoted_char(c, depth - 1);
+            }
             return taken;
         }
         let Some(top) = self.frames.last_mut() else {
@@ -219,7 +225,7 @@ impl Shell {
         };
         match (&mut top.kind, c) {
             (Kind::Double, '"') | (Kind::Parameter { .. }, '}') => drop(self.frames.pop()),
-            (Kind::Double, _) => self.quoted_char(c),
+            (Kind::Double, _) => self.quoted_char(c, depth - 1),
             (Kind::Parameter { .. }, '"') => self.open(Kind::Double, place),
             (
                 Kind::Parameter {
@@ -227,6 +233,14 @@ impl Shell {
                 },
                 '\'',
             ) => self.open(Kind::Single, place),
+            (Kind::Parameter { .. }, '\'') => problems.push(
+                Problem::new(
+                    place,
+                    1,
+                    "shells disagree about this quote: it stands in `${…}` in \"…\"",
+                )
+                .help("put the text into a variable first, or leave the outer quotes out"),
+            ),
             (Kind::Arithmetic { depth }, '(') => *depth += 1,
             (Kind::Arithmetic { depth }, ')') if *depth > 0 => *depth -= 1,
             (Kind::Arithmetic { .. }, ')') => {

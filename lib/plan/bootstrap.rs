@@ -33,15 +33,18 @@ struct InitScript {
 #[derive(Template)]
 #[template(path = "remove_host.sh", config = "config/askama.toml")]
 struct RemoveScript<'a> {
+    user: &'a str,
     home: &'a str,
 }
 
 /// Renders the way back.
-pub(super) fn render_removal(home: &str) -> Result<String, PlanError> {
-    RemoveScript { home }.render().map_err(|error| PlanError {
-        message: format!("deploy/remove_host.sh: {error}"),
-        place: None,
-    })
+pub(super) fn render_removal(user: &str, home: &str) -> Result<String, PlanError> {
+    RemoveScript { user, home }
+        .render()
+        .map_err(|error| PlanError {
+            message: format!("deploy/remove_host.sh: {error}"),
+            place: None,
+        })
 }
 
 /// Collects what the script is made of.
@@ -106,12 +109,28 @@ pub(super) fn render(values: &Values) -> Result<String, PlanError> {
 }
 
 /// Renders the check of a prepared machine: what a build relies on is there.
-pub(super) fn health_script(home: &str, has_release: bool) -> String {
+pub(super) fn health_script(user: &str, home: &str, has_release: bool) -> String {
     if !has_release {
         return "exit 0\n".to_owned();
     }
-    let paas = shell_words::quote(&format!("{home}/paas-release.git/bin/paas")).into_owned();
-    format!("test -x {paas} || {{ echo {paas} is missing; exit 1; }}\n")
+    find_home(user, home)
+        + "paas=$home/paas-release.git/bin/paas\n\
+           test -x \"$paas\" || { echo \"$paas is missing\"; exit 1; }\n"
+}
+
+/// Renders the lines that set `home`. As in the scripts, the usual place is a guess, and the host's
+/// account database knows.
+pub(super) fn find_home(user: &str, home: &str) -> String {
+    let is_guess = home == format!("/home/{user}");
+    let (user, home) = (shell_words::quote(user), shell_words::quote(home));
+    let mut lines = format!("home={home}\n");
+    if is_guess {
+        lines += &format!(
+            "account_home=$(getent passwd -- {user} | cut -d : -f 6)\n\
+             home=${{account_home:-$home}}\n"
+        );
+    }
+    lines
 }
 
 /// Lists the files that must be pushed before the script can run.

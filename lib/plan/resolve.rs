@@ -231,7 +231,10 @@ impl Planner<'_> {
                 name: BOOTSTRAP.to_owned(),
                 action: Action::Remove.name(),
                 mode: Mode::Supervised,
-                script: bootstrap::render_removal(&self.home(self.host(*host)?))?,
+                script: {
+                    let host = self.host(*host)?;
+                    bootstrap::render_removal(&host.ssh.user, &self.home(host))?
+                },
                 values: Values::new(),
             }),
             Task::Ks(task) => {
@@ -294,10 +297,10 @@ impl Planner<'_> {
             return Ok(format!("{command}\n"));
         }
         let host = self.host(host)?;
-        let (user, home) = (shell_word(&host.ssh.user), shell_word(&self.home(host)));
-        let command = shell_word(command);
+        let find_home = bootstrap::find_home(&host.ssh.user, &self.home(host));
+        let (user, command) = (shell_word(&host.ssh.user), shell_word(command));
         Ok(format!(
-            "cd {home} && exec runuser -u {user} -- env HOME={home} sh -c {command}\n"
+            "{find_home}cd \"$home\" && exec runuser -u {user} -- env HOME=\"$home\" sh -c {command}\n"
         ))
     }
 
@@ -371,10 +374,11 @@ impl Planner<'_> {
 
     /// The checks of everything that the cluster file puts on a host, in order.
     fn health_checks(&self, host: IpAddr) -> Result<Vec<HealthCheck>, PlanError> {
-        let home = self.home(self.host(host)?);
+        let of_host = self.host(host)?;
+        let (user, home) = (&of_host.ssh.user, self.home(of_host));
         let mut checks = vec![HealthCheck {
             step: BOOTSTRAP.to_owned(),
-            script: bootstrap::health_script(&home, self.release.is_some()),
+            script: bootstrap::health_script(user, &home, self.release.is_some()),
         }];
         for component in &self.cluster.components {
             let Some(instance) = component.instances.iter().find(|i| i.address == host) else {

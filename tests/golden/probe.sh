@@ -79,7 +79,11 @@ for file in "$root"/secrets/*; do
 	if ! [ -f "$file" ]; then continue; fi
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
 done
-check_health bootstrap 'test -x /home/paas/paas-release.git/bin/paas || { echo /home/paas/paas-release.git/bin/paas is missing; exit 1; }
+check_health bootstrap 'home=/home/paas
+account_home=$(getent passwd -- paas | cut -d : -f 6)
+home=${account_home:-$home}
+paas=$home/paas-release.git/bin/paas
+test -x "$paas" || { echo "$paas is missing"; exit 1; }
 '
 check_health mysql_gateway '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
@@ -92,6 +96,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.175
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 RELEASE=$PAAS_HOME/paas-release.git
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
@@ -417,6 +426,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.175
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 RELEASE=$PAAS_HOME/paas-release.git
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 

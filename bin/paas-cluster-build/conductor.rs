@@ -43,6 +43,7 @@ pub struct Conductor<'a> {
     /// Ctrl-C, listened to from the start: one that is pressed between two waits isn't lost.
     interrupts: Mutex<Signal>,
     reader: Arc<SecretReader>,
+    transport: Arc<SshTransport>,
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
     waiting_since: Cell<Option<Instant>>,
@@ -89,11 +90,12 @@ impl<'a> Conductor<'a> {
             workspace,
             output: common.output,
             runtime,
-            engine: Engine::new(transport, &cluster.hosts, &cluster.sudo, limits),
+            engine: Engine::new(transport.clone(), &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
             interrupts,
             reader,
+            transport,
             on_lock,
             waiting_since: Cell::new(None),
             deadline: None,
@@ -154,6 +156,9 @@ impl<'a> Conductor<'a> {
             let look = self.engine.run(&plan, &self.run, &self.cancel, &unwatched);
             Ok(look.await)
         })?;
+        for setting in self.transport.unhonoured() {
+            anstream::eprintln!("note: {}", printable(&setting));
+        }
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);
         let secrets = vault.resolve(&facts)?;

@@ -5,7 +5,7 @@ use paas_cluster_build::operation;
 use paas_cluster_build::report::{ExecEnd, ExecResult, exec_text};
 
 use crate::args::{Common, Output};
-use crate::conductor::{Conductor, Survey};
+use crate::conductor::{Conductor, Survey, describe};
 use crate::exit::{Exit, Failure};
 use crate::show::colour;
 use crate::workspace::Workspace;
@@ -44,10 +44,9 @@ pub fn exec(
                 String::new(),
             )
         } else {
-            (
-                ExecEnd::Unreachable("the connection was lost".to_owned()),
-                String::new(),
-            )
+            let why = outcome.results.get(&step.id).map(describe);
+            let why = why.unwrap_or_else(|| "it wasn't asked".to_owned());
+            (ExecEnd::Unreachable(why), String::new())
         };
         results.push(ExecResult {
             host: step.id.host,

@@ -31,10 +31,10 @@ show_log() {
 # looks again, less and less often.
 wait_healthy() {
 	limit={{ timeout }}
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			show_logs
 			fail "not healthy after $limit s: $said"
 		fi

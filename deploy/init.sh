@@ -34,6 +34,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 as_user() {
 	runuser -u "$user" -- env HOME="$home" "$@"
 }

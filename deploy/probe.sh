@@ -32,13 +32,24 @@ listening_ports() {
 	done
 }
 
-# Runs one step's check, only where the step has left a receipt.
+# A file system that hangs, such as a mount whose server is gone, holds up who asks for its size.
+free_space() {
+	code=0
+	said=$(timeout -s KILL 20 df -Pk /var/lib 2>/dev/null) || code=$?
+	case $code in
+	0) printf '%s\n' "$said" | awk 'NR == 2 { print "disk_free_kib " $4 }' ;;
+	124 | 137) echo 'disk_hangs 20' ;;
+	esac
+}
+
+# Runs one step's check, only where the step has left a receipt. Checks run at once: the line that
+# one prints is short enough to stay whole.
 check_health() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if said=$(printf '%s\n' "$2" | timeout 60 sh 2>&1); then
+	if said=$(printf '%s\n' "$2" | timeout -k 5 60 sh 2>&1); then
 		printf 'healthy %s\n' "$1"
 	else
-		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1)"
+		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1 | cut -c 1-2000)"
 	fi
 }
 
@@ -51,7 +62,7 @@ at_work() {
 # Tells whether a step's instance leads the others, only where the step has left a receipt.
 check_leader() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if printf '%s\n' "$2" | timeout 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
+	if printf '%s\n' "$2" | timeout -k 5 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
 }
 
 # Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
@@ -68,7 +79,7 @@ holder() {
 os_release
 holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
-df -Pk /var/lib 2>/dev/null | awk 'NR == 2 { print "disk_free_kib " $4 }'
+free_space
 listening_ports
 for file in "$root"/receipts/*.json; do
 	if ! [ -e "$file" ]; then continue; fi
@@ -79,7 +90,8 @@ for file in "$root"/secrets/*; do
 	if ! [ -f "$file" ]; then continue; fi
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
 done
-{% for check in checks %}check_health {{ check.step }} {{ check.script }}
-{% endfor %}{% for leader in leaders %}check_leader {{ leader.step }} {{ leader.script }}
-{% endfor %}# Last, so that the time that the checks took doesn't look like a wrong clock.
+{% for check in checks %}check_health {{ check.step }} {{ check.script }} &
+{% endfor %}{% for leader in leaders %}check_leader {{ leader.step }} {{ leader.script }} &
+{% endfor %}wait
+# Last, so that the time that the checks took doesn't look like a wrong clock.
 date '+clock %s'

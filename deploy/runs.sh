@@ -1,6 +1,7 @@
 #!/bin/sh
-# Prints what a host knows of runs, one step a line: "step RUN STEP STATE FOLLOWED ABOUT". Changes
-# nothing. Runs as root; lib/plan/host_runs.rs reads the output.
+# Prints what a host knows of runs, one step a line: "step RUN STEP STATE FOLLOWED ABOUT", where an
+# end that was written down has its time behind it (STATE@SECONDS). Changes nothing. Runs as root;
+# lib/plan/host_runs.rs reads the output.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -25,6 +26,9 @@ for dir in "$root"/runs/*/*/; do
 		state=$(cat "$dir/status")
 	else
 		state=unknown
+	fi
+	if [ "$state" != running ] && [ -e "$dir/status" ]; then
+		state=$state@$(stat -c %Y "$dir/status")
 	fi
 	run=${dir%/*}
 	about='{}'

@@ -89,7 +89,14 @@ fn the_seeds_file_works_as_it_is() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(steps.len(), 23);
+    assert_eq!(steps.len(), 24);
+    assert_eq!(
+        steps[23]["summary"],
+        serde_json::json!({
+            "cluster": "cluster", "operation": "build", "steps": 23, "to_run": 23, "to_skip": 0,
+        })
+    );
+    let steps = &steps[..23];
     let mut stages: Vec<&str> = steps.iter().map(|s| s["stage"].as_str().unwrap()).collect();
     stages.dedup();
     let expected = [
@@ -259,8 +266,9 @@ fn unreachable_hosts_end_with_3_before_anything_is_changed() {
         !desk
             .folder
             .path()
-            .join("state/paas-cluster-build/cluster/runs")
-            .exists()
+            .join("state/paas-cluster-build/cluster/runs/latest")
+            .exists(),
+        "only what was asked with exec is kept"
     );
 }
 
@@ -268,7 +276,7 @@ fn unreachable_hosts_end_with_3_before_anything_is_changed() {
 fn what_only_controls_says_why_a_host_is_unreachable_and_ends_with_3() {
     let desk = closed();
     for command in ["start", "stop", "restart"] {
-        let (code, out, error) = desk.run(&[command]);
+        let (code, out, error) = desk.run(&[command, "--yes"]);
         assert_eq!(code, 3, "{command}: {out}{error}");
         assert!(
             out.contains("nothing listens on port"),
@@ -284,7 +292,7 @@ fn json_is_the_only_thing_on_standard_output_when_asked_for() {
         &["plan"][..],
         &["status"],
         &["exec", "--", "true"],
-        &["stop"],
+        &["stop", "--yes"],
     ] {
         let (code, out, error) = desk.run(&[&["--output", "json"], arguments].concat());
         assert_eq!(code, 3, "{arguments:?}: {out}{error}");
@@ -304,9 +312,9 @@ fn help_has_examples_and_the_exit_codes() {
         "Examples:",
         "redeploy two components",
         "Exit codes:",
-        "3 hosts unreachable",
-        "4 locked by another run",
-        "130 cancelled",
+        "3    hosts unreachable",
+        "4    locked by another run",
+        "130  cancelled",
     ] {
         assert!(out.contains(part), "{part}: {out}");
     }

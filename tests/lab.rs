@@ -69,7 +69,7 @@ impl Site {
             .arg(&self.file)
             .arg("--state-dir")
             .arg(self.folder.path().join("state"))
-            .args(arguments)
+            .args(common::with_yes(arguments))
             .stdin(Stdio::null());
         command
     }

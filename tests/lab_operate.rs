@@ -290,7 +290,11 @@ fn plans_are_kept_compared_and_applied_or_refused() {
     // The cluster file changes after the plan was made.
     site.edit("word: two", "word: three");
     let refused = site.run(&["apply", plan]);
-    assert_eq!(code(&refused), 1);
+    assert_eq!(
+        code(&refused),
+        6,
+        "a plan of another state has a code of its own"
+    );
     assert!(
         said(&refused).contains("its script is another one"),
         "{}",
@@ -301,7 +305,11 @@ fn plans_are_kept_compared_and_applied_or_refused() {
     assert!(applied.contains("the word is two"), "{applied}");
     // Once is once: the receipts are others now.
     let refused = site.run(&["apply", plan]);
-    assert_eq!(code(&refused), 1);
+    assert_eq!(
+        code(&refused),
+        6,
+        "a plan of another state has a code of its own"
+    );
     assert!(
         said(&refused).contains("receipt has changed"),
         "{}",

@@ -494,6 +494,7 @@ fn runs_are_listed_with_what_became_of_them() {
         run: run.into(),
         state,
         live,
+        watched: false,
         torn,
     };
     let rows = [
@@ -502,5 +503,5 @@ fn runs_are_listed_with_what_became_of_them() {
         row("r2", Some(facts(vec![begun()])), false, true),
         row("r3", Some(facts(vec![begun()])), true, false),
     ];
-    insta::assert_snapshot!(runs_text(&rows, false));
+    insta::assert_snapshot!(runs_text(&rows, &TimeZone::UTC, false));
 }

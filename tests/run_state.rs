@@ -68,6 +68,15 @@ fn legal_run(steps: Vec<PlannedStep>, mut choose: impl FnMut(u8) -> u8) -> Vec<E
             }
         }
         while !waiting.is_empty() || !running.is_empty() {
+            if choose(8) == 0 && !all_skipped {
+                let held = waiting.iter();
+                let held = held.filter(|s| matches!(s.decision, Decision::Run(_)));
+                out.push(Fact::StepsHeld {
+                    stage: stage.to_owned(),
+                    why: "min_up".to_owned(),
+                    steps: held.map(|s| s.id.clone()).collect(),
+                });
+            }
             if choose(20) == 0 {
                 cancels += 1;
                 let by = "Ctrl-C".to_owned();
@@ -302,6 +311,16 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
             );
             let counts = failures..=failures + held_up;
             !closed(stage) && stage_steps_ended(stage) && counts.contains(failed)
+        }
+        Fact::StepsHeld {
+            stage, steps: held, ..
+        } => {
+            let waits = |id: &StepId| {
+                planned(id)
+                    .is_some_and(|s| s.stage == *stage && matches!(s.decision, Decision::Run(_)))
+                    && last_of(past, id).is_none()
+            };
+            begun(stage) && !closed(stage) && held.iter().all(waits)
         }
         Fact::StepSkipped { id, .. } => {
             last_of(past, id).is_none()

@@ -7,92 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::root;
-use regex::Regex;
-
-/// Stands for a value in what the lint reads; no shell gives it a meaning.
-const VALUE: char = '\u{1}';
-
-/// What is wrong with how a template uses its values, if anything.
-fn misuse(template: &str) -> Option<String> {
-    misuse_of_language(template).or_else(|| {
-        let tag = Regex::new(r"\{%.*?%\}").unwrap();
-        let value = Regex::new(r"\{\{.*?\}\}").unwrap();
-        let shell = value.replace_all(template, "\u{1}");
-        misuse_of_shell(&tag.replace_all(&shell, ""))
-    })
-}
-
-/// Only `{{ name }}`, `if`, `else`, `for`: both engines write the same bytes for these.
-fn misuse_of_language(template: &str) -> Option<String> {
-    let mark = Regex::new(r"(?s)\{\{.*?\}\}|\{%.*?%\}|\{[{%#]").unwrap();
-    let known = Regex::new(
-        r"^(\{\{ [a-z_0-9]+(\.[a-z_]+)? \}\}|\{% (if [a-z_]+|else|endif|for [a-z_]+ in [a-z_]+|endfor) %\})$",
-    )
-    .unwrap();
-    let bad = mark
-        .find_iter(template)
-        .find(|m| !known.is_match(m.as_str()))?;
-    Some(format!("{} isn't in both engines' language", bad.as_str()))
-}
-
-/// Reads the shell as far as quoting goes.
-fn misuse_of_shell(shell: &str) -> Option<String> {
-    let here = Regex::new(r#"<<-?\s*['"\\]?([A-Za-z_0-9]+)"#).unwrap();
-    let forbidden = [
-        ("\\$\\(\\(([^)]|\\)[^)])*\u{1}", "in arithmetic"),
-        ("(^|[;&|(`])\\s*\u{1}", "as a command"),
-        ("\\b(eval|sh -c)\\s+\u{1}", "as code"),
-    ]
-    .map(|(pattern, what)| (Regex::new(pattern).unwrap(), what));
-    let (mut quote, mut heredoc): (Option<char>, Option<String>) = (None, None);
-    let mut goes_on = false;
-    for (number, line) in shell.lines().enumerate() {
-        let at = |what: &str| Some(format!("line {}: a value {what}", number + 1));
-        if let Some(end) = &heredoc {
-            if line.contains(VALUE) {
-                return at("in a here-document");
-            }
-            if line.trim_start() == end {
-                heredoc = None;
-            }
-            continue;
-        }
-        // The line before ended with a backslash: this is the middle of a command.
-        let command = if goes_on {
-            format!("f {line}")
-        } else {
-            line.to_owned()
-        };
-        goes_on = line.ends_with('\\');
-        let (mut escaped, mut before) = (false, ' ');
-        for (position, c) in line.char_indices() {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' if quote != Some('\'') => escaped = true,
-                VALUE if quote.is_some() => return at("inside quotes"),
-                '#' if quote.is_none() && (before.is_whitespace() || ";&|()".contains(before)) => {
-                    if line[position..].contains(VALUE) {
-                        return at("in a comment");
-                    }
-                    break;
-                }
-                '\'' | '"' | '`' if quote == Some(c) => quote = None,
-                '\'' | '"' | '`' if quote.is_none() => quote = Some(c),
-                _ => {}
-            }
-            before = c;
-        }
-        if quote.is_none()
-            && let Some(found) = here.captures(line)
-        {
-            heredoc = Some(found[1].to_owned());
-        }
-        if let Some((_, what)) = forbidden.iter().find(|(bad, _)| bad.is_match(&command)) {
-            return at(what);
-        }
-    }
-    None
-}
+use paas_cluster_build::cluster_file::{Place, render_problems};
+use paas_cluster_build::script::{Names, check_template};
 
 fn templates(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -111,14 +27,22 @@ fn templates(folder: &Path) -> Vec<PathBuf> {
 fn in_every_template_a_value_is_an_unquoted_word() {
     let mut all = templates(&root().join("cluster_jobs"));
     all.extend(
-        ["deploy/init.sh", "deploy/packages.sh", "deploy/probe.sh"].map(|file| root().join(file)),
+        [
+            "deploy/init.sh",
+            "deploy/installed.sh",
+            "deploy/packages.sh",
+            "deploy/probe.sh",
+        ]
+        .map(|file| root().join(file)),
     );
     all.extend(templates(&root().join("deploy/ks")));
     all.extend(templates(&root().join("tests/fixtures/site-jobs")));
     assert!(all.len() >= 15, "{all:?}");
     for path in all {
-        let misuse = misuse(&fs::read_to_string(&path).unwrap());
-        assert_eq!(misuse, None, "{}", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        let problems = check_template(&text, None);
+        let drawn = render_problems(&path, &text, &problems, false);
+        assert!(problems.is_empty(), "{drawn}");
     }
 }
 
@@ -128,12 +52,88 @@ fn the_lint_finds_each_misuse() {
         "echo \"{{ x }}\"",
         "echo '{{ x }}'",
         "echo 'a\n{{ x }}'",
+        "greeting=\"{{ x }}\"",
+        "echo \"$(f {{ x }})\"",
         "# {{ x }}",
         "true # {{ x }}",
+        "true\t# {{ x }}",
+        "true;# {{ x }}",
         "cat <<END\n{{ x }}\nEND",
         "cat <<-'END'\n\t{{ x }}\n\tEND",
+        "cat <<\\END1\n{{ x }}\nEND1",
+        "cat <<A <<B\na\nA\n{{ x }}\nB",
+        "cat <<END\nEND \n{{ x }}\nEND",
+        "cat <<END\nx\\\nEND\n{{ x }}\nEND",
+        "cat <<{{ x }}\nEND",
+        "cat <<'E D'\nE\n{{ x }}\nE D",
         "echo $((1 + {{ x }}))",
+        "echo $((f(1) + {{ x }}))",
+        "((1 + {{ x }}))",
         "echo `echo {{ x }}`",
+        "echo \"${a:-{{ x }}}\"",
+        "echo ${a:-{{ x }}}",
+        // A quote that isn't one where it stands.
+        "echo \"it's\" '{{ x }}'",
+        "echo \"a\\\"{{ x }}\"",
+        "echo 'a\\'\"{{ x }}\"",
+        "echo ${a#'}'{{ x }}}",
+        "echo \"${a:-'}'{{ x }}\"",
+        "echo ${#a}\"{{ x }}\"",
+        // What takes the value's own quotes away.
+        "echo \\{{ x }}",
+        "echo ${{ x }}",
+        "echo {{ x }}>file",
+        "echo 2{{ x }}<file",
+        // As a command, a name or a pattern.
+        "{{ x }} --now",
+        "/usr/bin/{{ x }} --now",
+        "true && {{ x }}",
+        "true |\n {{ x }}",
+        "echo $({{ x }})",
+        "A=1 {{ x }}",
+        ">out {{ x }}",
+        "if {{ x }}; then true; fi",
+        "! {{ x }}",
+        "while true; do {{ x }}; done",
+        "f() { {{ x }}; }",
+        "( {{ x }} )",
+        "case a in a) {{ x }} ;; esac",
+        "case a in {{ x }}) true ;; esac",
+        "case a in b | {{ x }}) true ;; esac",
+        "case a in a) true ;; {{ x }}) true ;; esac",
+        "for {{ x }} in a; do true; done",
+        "exec {{ x }}",
+        ". {{ x }}",
+        "as_user {{ x }}",
+        // As code of another program.
+        "eval {{ x }}",
+        "eval set -- {{ x }}",
+        "exec sh -c {{ x }}",
+        "timeout 5 /bin/bash -ec {{ x }}",
+        "su - paas -c {{ x }}",
+        "trap {{ x }} EXIT",
+        "sed -i s/a/{{ x }}/ file",
+        "sed -e s/a/{{ x }}/ file",
+        "awk /{{ x }}/ file",
+        "awk -v a=b {{ x }} file",
+        "python3 -c {{ x }}",
+        "as_user psql -c {{ x }}",
+        "psql --command={{ x }}",
+        "ssh -p 22 host echo {{ x }}",
+        // On one way through the blocks.
+        "{% if a %}\"{% endif %}{{ x }}{% if a %}\"{% endif %}",
+        "f {% if a %}#{% endif %} {{ x }}",
+        "{% if a %}f{% endif %} {{ x }}",
+        "{% for a in b %}'{% endfor %}{{ x }}",
+        "f ${% if a %}(g{% endif %}",
+        "echo \"{% if a %}{{ x }}{% endif %}\"",
+        // Left open, they would swallow what stands behind the template.
+        "echo 'a",
+        "cat <<END\ntext",
+        "echo $(f",
+        "f $'a\\'{{ x }}",
+        "f $((a) b) {{ x }}",
+        // Not in both engines' language.
         "echo {{ x|safe }}",
         "echo {{ x | upper }}",
         "{% include \"x\" %}",
@@ -143,30 +143,71 @@ fn the_lint_finds_each_misuse() {
         "echo {{\nx }}",
         "echo {{- x }}",
         "{%- if x %}",
-        "true\t# {{ x }}",
-        "true;# {{ x }}",
-        "cat <<\\END1\n{{ x }}\nEND1",
-        "echo $((f(1) + {{ x }}))",
-        "echo \"${a:-{{ x }}}\"",
-        "{{ x }} --now",
-        "true && {{ x }}",
-        "echo $({{ x }})",
-        "eval {{ x }}",
-        "exec sh -c {{ x }}",
     ] {
-        assert!(misuse(bad).is_some(), "{bad}");
+        assert_ne!(check_template(bad, None), [], "{bad}");
     }
     for good in [
         "A={{ x }}",
+        "A={{ x }} B={{ x }} f {{ x }}",
+        "export A={{ x }}",
         "set_setting \"$f\" k nats://{{ x }}:4222",
         "install{% for p in packages %} {{ p }}{% endfor %}",
         "echo it\\'s {{ x }}",
         "f ${a#b} {{ x }}",
+        "f $# $$ {{ x }}",
         "echo \"it's\" {{ x }} # why",
+        "echo 'it' {{ x }}\"a\"{{ x }}'b'",
         "cat <<END\ntext\nEND\necho {{ x }}",
+        "cat <<-END <<'B' >{{ x }}\n\t$(text)\n\tEND\n\"\nB\necho {{ x }}",
         "{% if a %}x={{ a }}{% else %}x={{ b }}{% endif %}",
         "f a \\\n\t{{ x }}",
+        "f <{{ x }} >>{{ x }} 2>&1 {{ x }}",
+        "x=$(f {{ x }} | g {{ x }})",
+        "x=$(case a in a) f {{ x }} ;; (b) true ;; esac)",
+        "case {{ x }} in a | b) f {{ x }} ;; *) true ;; esac; f {{ x }}",
+        "for x in {{ x }} {{ y }}; do f {{ x }}; done",
+        "f() { echo {{ x }}; }\ng() ( echo {{ x }} )",
+        "if [ {{ x }} -gt 2 ]; then f {{ x }}; fi >{{ x }}",
+        "(f {{ x }}; ( g {{ x }} )) | h {{ x }}",
+        "f \"${a#\"$b\"/}\" {{ x }}",
+        "f \"${a:-'}\" {{ x }}",
+        "f $((1 + (2))) {{ x }}",
+        "f `g 'a'` {{ x }}",
+        "f a#b {{ x }}",
+        "set -- {{ x }}",
+        "command -v {{ x }}",
+        "env A={{ x }} f {{ x }}",
+        "sh -c 'echo \"$1\"' sh {{ x }}",
+        "sed -n 1p {{ x }}",
+        "sed -e 1p -e 2p {{ x }}",
+        "awk -v name={{ x }} '{ print name }' {{ x }}",
+        "ssh -p 22 {{ x }} true",
+        "services=\"$services \"{{ x }}",
+        "f {{ x.y }} {{x}}",
     ] {
-        assert_eq!(misuse(good), None, "{good}");
+        let problems = check_template(good, None);
+        let drawn = render_problems(Path::new("t.sh"), good, &problems, false);
+        assert!(problems.is_empty(), "{drawn}");
     }
+}
+
+/// A person sees what is wrong, where, what began it, and what to write instead.
+#[test]
+fn a_misuse_is_drawn_with_what_to_write_instead() {
+    let text = "listen={{ listen }}\ngreeting=\"{{ greeting }}\"\ncat >f <<END\nhello {{ name }}\n\
+                END\nsed -i s/PORT/{{ port }}/ f\n{% if tls %}f {{ lsiten }}{% endif %}\n";
+    let names = Names {
+        known: &["listen", "greeting", "name", "port"],
+        help: "declare it under `values` in job.yml",
+    };
+    let problems = check_template(text, Some(names));
+    insta::assert_snapshot!(render_problems(
+        Path::new("jobs/page/page.sh"),
+        text,
+        &problems,
+        false
+    ));
+    let names_alone = check_template("f {{ greetin }}", Some(names));
+    assert_eq!(names_alone[0].place, Place::new(1, 3));
+    assert_eq!(names_alone[0].len, 13);
 }

@@ -390,6 +390,7 @@ server:
         }],
         needs_release: false,
         packages: Vec::new(),
+        needs_one_release: None,
     });
     let mut problems = Cluster::new(&file.unwrap(), &jobs, None).unwrap_err();
     sort_problems(&mut problems);

@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use paas_cluster_build::cluster_file;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::transport::OnLock;
 
+use crate::exit;
+
 mod ks;
+mod lab;
 
 pub use ks::{ExplainWhat, KsAction, KsChange, Showing, ZoneAction};
+pub use lab::SuiteChoice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,15 +22,15 @@ Examples:
   paas-cluster-build plan                     what would run where, and why
   paas-cluster-build build --limit 10.1.59.188
   paas-cluster-build status
-  paas-cluster-build exec -- uptime
+  paas-cluster-build exec -- uptime";
 
-Exit codes:
-  0 done   1 a step failed   2 bad input or configuration   3 hosts unreachable
-  4 locked by another run   130 cancelled";
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::codes_help())
+}
 
 /// Builds and operates a PaaS cluster from one cluster.yml, over SSH, without an agent.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, subcommand_precedence_over_arg = true)]
+#[command(version, after_help = after_help(), subcommand_precedence_over_arg = true)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -38,11 +41,11 @@ pub struct Cli {
     pub build: BuildArgs,
 }
 
-/// Finds the subcommand that a word was probably meant to be.
-pub fn nearest_command(word: &str) -> Option<String> {
-    let cli = Cli::command();
-    let names = cli.get_subcommands().map(|command| command.get_name());
-    cluster_file::nearest(word, names).map(str::to_owned)
+/// Tells whether `--output json` was typed, for what is typed so wrongly that clap can't say.
+pub fn asks_for_json() -> bool {
+    let words: Vec<String> = std::env::args().take_while(|word| word != "--").collect();
+    words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair == ["--output", "json"])
 }
 
 /// Options that every subcommand takes.
@@ -227,6 +230,12 @@ pub struct PlanArgs {
     /// Show how the scripts differ from those that last ran there.
     #[arg(long)]
     pub diff: bool,
+    /// Show only what would run, and how much would be skipped.
+    #[arg(long)]
+    pub changes: bool,
+    /// End with 5 where there is something to do, with 0 where there's nothing.
+    #[arg(long)]
+    pub exit_code: bool,
     /// Keep the plan in a file, for `apply`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -338,8 +347,11 @@ pub enum Command {
         /// As root instead of the login user.
         #[arg(long)]
         root: bool,
+        /// Words before `--`; there are none, and who types some is told where they belong.
+        #[arg(hide = true, value_name = "WORD")]
+        words: Vec<String>,
         /// The command line, for the hosts' shell.
-        #[arg(last = true, required = true, value_name = "COMMAND")]
+        #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
     /// Boot and break throw-away machines at the file's addresses (needs root).
@@ -398,6 +410,10 @@ pub enum LabAction {
         /// Have the packages of the file's components on new machines from the start.
         #[arg(long)]
         preinstall: bool,
+        /// The Debian release of new machines, bookworm or trixie; with hosts, of these only
+        /// (trixie:10.1.59.160,10.1.59.170). May be repeated. Machines that are there keep theirs.
+        #[arg(long, value_name = "SUITE[:HOST,…]")]
+        suite: Vec<SuiteChoice>,
     },
     /// End all machines and leave nothing behind.
     Down,

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,20 @@ use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
 use paas_cluster_build::plan::{
     Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedPackages, PreparedRelease,
-    RunIdentity, blocked,
+    RunIdentity, blocked, copies, same_machines,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
 use paas_cluster_build::transport::{OnLock, SshTransport};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
 use crate::args::{Common, Output};
+use crate::commands::build::not_ready;
 use crate::exit::{Exit, Failure};
+use crate::history;
 use crate::identity;
+use crate::patience::{Deadline, Loose, name_the_silent};
 use crate::secrets::{Vault, terminal_reader};
 use crate::show::Show;
 use crate::workspace::Workspace;
@@ -36,7 +38,7 @@ use crate::workspace::Workspace;
 pub struct Conductor<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) output: Output,
-    pub(crate) runtime: Runtime,
+    pub(crate) runtime: Loose,
     pub(crate) engine: Engine,
     pub(crate) run: RunIdentity,
     pub(crate) cancel: Cancel,
@@ -47,10 +49,13 @@ pub struct Conductor<'a> {
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
     waiting_since: Cell<Option<Instant>>,
-    /// After how long a run is ended.
-    deadline: Option<Duration>,
+    /// When the command is ended.
+    deadline: Deadline,
+    /// Whether the operator has heard of machines that are copies of each other.
+    has_told_copies: Cell<bool>,
     below_min_up: bool,
-    pub(crate) state_dir: PathBuf,
+    /// Or why there is none: what only looks can do without.
+    state_dir: Result<PathBuf, String>,
     release: Option<PreparedRelease>,
     packages: Option<PreparedPackages>,
 }
@@ -70,6 +75,7 @@ impl<'a> Conductor<'a> {
         common: &Common,
         limits: Limits,
     ) -> Result<Conductor<'a>, Failure> {
+        let deadline = Deadline::from_now();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(limits.forks + 8)
@@ -89,7 +95,7 @@ impl<'a> Conductor<'a> {
         Ok(Conductor {
             workspace,
             output: common.output,
-            runtime,
+            runtime: Loose::from(runtime),
             engine: Engine::new(transport.clone(), &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
@@ -98,17 +104,21 @@ impl<'a> Conductor<'a> {
             transport,
             on_lock,
             waiting_since: Cell::new(None),
-            deadline: None,
+            deadline,
+            has_told_copies: Cell::new(false),
             below_min_up: false,
-            state_dir: state_dir(common)?,
+            state_dir: match workspace.why_nameless() {
+                Some(why) => Err(why.to_owned()),
+                None => state_dir(common).map_err(|failure| failure.message),
+            },
             release: workspace.prepare_release()?,
             packages: workspace.prepare_packages()?,
         })
     }
 
-    /// Ends the run when it has taken so long.
+    /// Ends the command when it has taken so long, from its start on.
     pub fn with_deadline(mut self, deadline: Option<Duration>) -> Conductor<'a> {
-        self.deadline = deadline;
+        self.deadline = self.deadline.after(deadline);
         self
     }
 
@@ -129,9 +139,22 @@ impl<'a> Conductor<'a> {
     }
 
     /// Looks at the selected hosts, and at those that keep their secrets, over the connections
-    /// that a run then goes on with.
+    /// that a run then goes on with. Refuses where two addresses are one machine's.
     pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
+        self.look(selection, true)
+    }
+
+    /// The same for what only shows: what is wrong with the machines is told and no more.
+    pub fn survey_to_show(&self, selection: &Selection) -> Result<Survey, Failure> {
+        self.look(selection, false)
+    }
+
+    fn look(&self, selection: &Selection, is_strict: bool) -> Result<Survey, Failure> {
         let vault = self.vault(selection);
+        if vault.needs_any() {
+            // Before a host is asked: its secrets would have nowhere to go.
+            self.state_dir()?;
+        }
         let mut others = vault.keepers();
         others.extend(self.fellows(selection));
         let probe = operation::probe(&self.workspace.cluster, selection, &others);
@@ -146,23 +169,48 @@ impl<'a> Conductor<'a> {
             .map(|stage| stage.steps.len())
             .sum::<usize>();
         if self.output != Output::Json {
-            anstream::eprintln!(
+            errln!(
                 "looking at {hosts} host{}",
                 if hosts == 1 { "" } else { "s" }
             );
         }
-        let unwatched = EventSink::unwatched();
-        let outcome = self.unless_interrupted(async {
-            let look = self.engine.run(&plan, &self.run, &self.cancel, &unwatched);
-            Ok(look.await)
-        })?;
+        let outcome = self.unless_interrupted(async { Ok(self.listen(&plan).await) })?;
         for setting in self.transport.unhonoured() {
             anstream::eprintln!("note: {}", printable(&setting));
         }
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);
+        self.tell_machines(&facts, is_strict)?;
         let secrets = vault.resolve(&facts)?;
         Ok(Survey { facts, secrets })
+    }
+
+    /// Runs queries; names the hosts that let them wait.
+    async fn listen(&self, plan: &Plan) -> Outcome {
+        let (sink, receiver) = event_channel(&self.run.id);
+        let look = async {
+            let outcome = self.engine.run(plan, &self.run, &self.cancel, &sink).await;
+            drop(sink);
+            outcome
+        };
+        let is_quiet = self.output == Output::Json;
+        tokio::join!(look, name_the_silent(receiver, is_quiet)).0
+    }
+
+    /// Two addresses of one machine would be two runs that meet on it; copies of one image are
+    /// worth a warning.
+    pub(crate) fn tell_machines(&self, facts: &Facts, is_strict: bool) -> Result<(), Failure> {
+        let findings = same_machines(facts);
+        if is_strict && !findings.is_empty() {
+            return Err(not_ready(&findings));
+        }
+        if self.output != Output::Json && !self.has_told_copies.replace(true) {
+            let problems = findings.into_iter().map(|finding| finding.problem);
+            for problem in problems.chain(copies(facts)) {
+                anstream::eprintln!("warning: {problem}");
+            }
+        }
+        Ok(())
     }
 
     /// Makes the plan of an operation from what is known.
@@ -198,8 +246,7 @@ impl<'a> Conductor<'a> {
             if let Some(busy) = &mut host.busy
                 && busy.holder.workstation == self.run.workstation
                 && let Ok(folder) = self.folder(&busy.holder.run)
-                && folder.journal().exists()
-                && !folder.is_live()
+                && folder.is_dead()
             {
                 busy.followed = false;
             }
@@ -217,7 +264,7 @@ impl<'a> Conductor<'a> {
             OnLock::Wait(time) => time,
         };
         let since = self.waiting_since.get().unwrap_or_else(|| {
-            anstream::eprintln!("waiting for others\n{}", list(&blocked));
+            errln!("waiting for others\n{}", list(&blocked));
             Instant::now()
         });
         self.waiting_since.set(Some(since));
@@ -229,7 +276,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Lets some time pass between two looks at the hosts.
-    fn pause(&self, time: Duration) -> Result<(), Failure> {
+    pub(crate) fn pause(&self, time: Duration) -> Result<(), Failure> {
         self.unless_interrupted(async {
             tokio::time::sleep(time).await;
             Ok(())
@@ -247,6 +294,7 @@ impl<'a> Conductor<'a> {
                 () = self.interrupt() => {
                     Err(Failure::new(Exit::Cancelled, "cancelled; nothing was changed"))
                 }
+                () = self.deadline.over() => Err(self.deadline.failure()),
             }
         })
     }
@@ -259,7 +307,7 @@ impl<'a> Conductor<'a> {
     /// Runs a plan, shows it and keeps its journal; returns how it ended.
     pub fn run(&self, plan: &Plan, resume: &str) -> Result<Exit, Failure> {
         let cluster = &self.workspace.cluster.name;
-        let journal = Journal::create(&self.state_dir, cluster, &self.run.id)
+        let journal = Journal::create(self.state_dir()?, cluster, &self.run.id)
             .map_err(|error| Failure::usage(format!("the run can't be kept: {error}")))?;
         let mut show = Show::new(self.output, Some(journal));
         let is_left = self.runtime.block_on(async {
@@ -283,16 +331,33 @@ impl<'a> Conductor<'a> {
         Ok(exit)
     }
 
+    /// Returns the state folder, for what can't do without it.
+    pub(crate) fn state_dir(&self) -> Result<&Path, Failure> {
+        self.state_dir.as_deref().map_err(Failure::usage)
+    }
+
     /// Returns the folder of a run on this machine; it needn't be there.
     pub(crate) fn folder(&self, run: &str) -> Result<RunFolder, Failure> {
-        RunFolder::of(&self.state_dir, &self.workspace.cluster.name, run).map_err(Failure::usage)
+        RunFolder::of(self.state_dir()?, &self.workspace.cluster.name, run).map_err(Failure::usage)
     }
 
     /// Runs queries only, and returns what they said.
     pub fn ask(&self, plan: &Plan) -> Result<Outcome, Failure> {
-        let unwatched = EventSink::unwatched();
-        let run = self.engine.run(plan, &self.run, &self.cancel, &unwatched);
-        self.or_leave(run)
+        self.or_leave(self.listen(plan))
+    }
+
+    /// Runs queries that an operator typed, and keeps among the runs that they were asked; what they
+    /// said isn't kept.
+    pub fn ask_and_note(&self, plan: &Plan) -> Result<Outcome, Failure> {
+        let (sink, events) = event_channel(&self.run.id);
+        let state = self.state_dir().ok();
+        let note = history::keep(state, &self.workspace.cluster.name, &self.run.id, events);
+        let ask = async {
+            let outcome = self.engine.run(plan, &self.run, &self.cancel, &sink).await;
+            drop(sink);
+            outcome
+        };
+        self.or_leave(async { tokio::join!(ask, note).0 })
     }
 
     /// Waits for what only asks hosts; Ctrl-C ends the command.
@@ -314,12 +379,7 @@ impl<'a> Conductor<'a> {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return std::future::pending().await;
         };
-        let deadline = async {
-            match self.deadline {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
+        let deadline = self.deadline.over();
         tokio::pin!(deadline);
         let mut is_over = false;
         loop {
@@ -364,7 +424,7 @@ impl<'a> Conductor<'a> {
             cluster,
             catalog,
             selection,
-            &self.state_dir,
+            self.state_dir.as_deref().unwrap_or(Path::new("")),
             self.reader.clone(),
         )
     }
@@ -375,7 +435,7 @@ const LEAVING: Duration = Duration::from_secs(3);
 
 /// Ends this process at once: threads that still listen to hosts aren't waited for.
 pub(crate) fn leave(run: &str) -> ! {
-    anstream::eprintln!("left; what runs goes on: `paas-cluster-build attach {run}` follows it");
+    errln!("left; what runs goes on: `paas-cluster-build attach {run}` follows it");
     std::process::exit(130);
 }
 
@@ -416,7 +476,7 @@ pub fn state_dir(common: &Common) -> Result<PathBuf, Failure> {
 }
 
 /// Reads what the probe's queries said.
-fn facts_of(outcome: Outcome) -> Facts {
+pub(crate) fn facts_of(outcome: Outcome) -> Facts {
     let mut facts = Facts::default();
     let unknown = |kind: &str, why: String| HostState::Unknown {
         kind: kind.to_owned(),

@@ -6,10 +6,12 @@ use std::thread;
 
 use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::plan::{Decision, Mode, Plan};
-use paas_cluster_build::report;
+use paas_cluster_build::report::{self, Look};
 
+use crate::commands::build::resume_line;
 use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
+use crate::say;
 use crate::show::colour;
 
 /// What a run means for what is on the hosts.
@@ -21,8 +23,8 @@ pub enum Harm {
     Destructive,
 }
 
-/// Shows the plan on a terminal and asks. Off a terminal nobody can answer: what is harmless goes
-/// on, what is destructive needs `--yes`.
+/// Shows what of the plan would run, and asks. Off a terminal nobody can answer, so `--yes` is
+/// needed wherever anything runs.
 pub fn confirm(
     conductor: &Conductor<'_>,
     plan: &Plan,
@@ -30,20 +32,20 @@ pub fn confirm(
     yes: bool,
     harm: Harm,
 ) -> Result<(), Failure> {
+    // What can't be kept isn't begun, and isn't asked about either.
+    conductor.state_dir()?;
     let (steps, hosts) = size(plan);
     if yes || steps == 0 {
         return Ok(());
     }
     if !(stdin().is_terminal() && stderr().is_terminal()) {
-        return match harm {
-            Harm::None => Ok(()),
-            Harm::Destructive => Err(Failure::usage(
-                "this takes things away from hosts, and there is no terminal to ask on; add --yes \
-                 if that is meant",
-            )),
-        };
+        return Err(nobody_to_ask(steps, hosts, harm));
     }
-    anstream::eprint!("{}", report::plan_text(&planned(plan), file, colour()));
+    let look = Look {
+        colour: colour(),
+        width: say::error_width(),
+    };
+    err!("{}", report::changes_text(&planned(plan), file, look));
     let (tell, told) = tokio::sync::oneshot::channel();
     // A thread of its own, which a Ctrl-C leaves behind: reading can't be interrupted.
     thread::spawn(move || {
@@ -58,6 +60,35 @@ pub fn confirm(
     })
 }
 
+fn nobody_to_ask(steps: usize, hosts: usize, harm: Harm) -> Failure {
+    let (steps, hosts) = (count(steps, "step"), count(hosts, "host"));
+    let warning = warning(harm);
+    Failure::usage(format!(
+        "{steps} would run on {hosts}{warning}, and there is no terminal to ask on; nothing was \
+         changed\nhelp: add --yes if that is meant: {}",
+        with_yes(&resume_line())
+    ))
+}
+
+/// The command line as it was typed, with `--yes` where options may stand.
+fn with_yes(line: &str) -> String {
+    match line.split_once(" -- ") {
+        Some((before, after)) => format!("{before} --yes -- {after}"),
+        None => format!("{line} --yes"),
+    }
+}
+
+fn count(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+fn warning(harm: Harm) -> &'static str {
+    match harm {
+        Harm::None => "",
+        Harm::Destructive => " (this takes things away)",
+    }
+}
+
 fn no() -> Failure {
     Failure::new(Exit::Cancelled, "not confirmed; nothing was changed")
 }
@@ -70,12 +101,8 @@ fn ask(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let (steps, hosts) = (count(steps, "step"), count(hosts, "host"));
-    let warning = match harm {
-        Harm::None => "",
-        Harm::Destructive => " (this takes things away)",
-    };
+    let warning = warning(harm);
     write!(output, "run {steps} on {hosts}{warning}? [y/N] ")?;
     output.flush()?;
     let mut answer = String::new();

@@ -86,7 +86,7 @@ impl Conductor<'_> {
         let known_here = folder.journal().exists();
         let journal = match known_here {
             true => None,
-            false => Journal::create(&self.state_dir, cluster, &run.id).ok(),
+            false => Journal::watch(self.state_dir()?, cluster, &run.id).ok(),
         };
         let mut show = Show::new(self.output, journal);
         let operation = operation::runs(&self.workspace.cluster, selection);
@@ -171,6 +171,43 @@ impl Conductor<'_> {
             active.found(&stage).await;
             active.stage(&stage).await;
             quiet_since = Instant::now();
+        }
+        active.finish().await;
+    }
+
+    /// Reads what hosts kept of steps that ended, one of a host after the other.
+    pub async fn read_back(
+        &self,
+        run: &RunToFollow,
+        steps: impl Iterator<Item = StepId>,
+        sink: &EventSink,
+    ) {
+        let mut rounds: Vec<Vec<Step>> = Vec::new();
+        for id in steps {
+            let (run, watch) = (run.id.clone(), true);
+            let reason = Reason::StillRunning { run: run.clone() };
+            let step = Step::without_script(id, Mode::Follow { run, watch }, reason);
+            let is_free = |round: &&mut Vec<Step>| round.iter().all(|s| s.id.host != step.id.host);
+            match rounds.iter_mut().find(is_free) {
+                Some(round) => round.push(step),
+                None => rounds.push(vec![step]),
+            }
+        }
+        let stages = rounds.into_iter().zip(1..);
+        let plan = Plan {
+            cluster: self.workspace.cluster.name.clone(),
+            operation: run.holder.operation.clone(),
+            stages: stages
+                .map(|(steps, number)| Stage::unlimited(format!("part {number}"), steps))
+                .collect(),
+        };
+        let active = self
+            .engine
+            .begin(&plan, &self.run, &self.cancel, sink)
+            .await;
+        let mut active = active.in_spite_of_failures();
+        for stage in &plan.stages {
+            active.stage(stage).await;
         }
         active.finish().await;
     }

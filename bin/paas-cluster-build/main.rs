@@ -7,16 +7,24 @@
     reason = "clap's doc comments are the help; the rest is private"
 )]
 
+#[macro_use]
+mod say;
+
 mod args;
 mod commands;
 mod conductor;
 mod confirm;
 mod exit;
 mod follow;
+mod history;
 mod identity;
 mod inventory;
+mod patience;
+mod record;
 mod secrets;
 mod show;
+mod source;
+mod verbs;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,23 +32,66 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::job::Action;
+use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Cli, Command, ExplainWhat};
+use args::{Cli, Command, ExplainWhat, Output};
 use commands::{build, exec, ks, lab, look, plan, remove, runs};
-use exit::{Exit, Failure};
+use exit::{Exit, Failure, end};
+use source::Source;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli) {
-        Ok(exit) => exit.into(),
-        Err(failure) => exit::report(&failure),
-    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return end(told(&error)),
+    };
+    let ended = limits_are_errors().and_then(|()| run(&cli));
+    end(ended.unwrap_or_else(|failure| exit::report(&failure, cli.common.output)))
 }
+
+/// Prints what clap has to say: a mistake in what was typed, or the help that was asked for.
+fn told(error: &clap::Error) -> Exit {
+    let is_mistake = error.use_stderr();
+    if is_mistake && args::asks_for_json() {
+        let text = error.to_string();
+        let message = text.trim_start_matches("error: ").to_owned();
+        return exit::report(&Failure::usage(message), Output::Json);
+    }
+    let text = error.render().ansi().to_string();
+    if is_mistake {
+        err!("{text}");
+        return Exit::Usage;
+    }
+    out!("{text}");
+    Exit::Done
+}
+
+/// Lets a file that grows beyond `ulimit -f` be an error of the write, which is told, instead of
+/// the end of this process.
+fn limits_are_errors() -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _entered = runtime.enter();
+    // The handler stays when the stream is gone.
+    let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
+    Ok(())
+}
+
+/// The signal's number on Linux, MIPS apart.
+const SIGXFSZ: i32 = 25;
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let common = &cli.common;
     let Some(command) = &cli.command else {
-        return build::build(common, &cli.build);
+        if let Some(word) = cli.build.components.first()
+            && let Err(error) = Source::of(&common.config).find()
+        {
+            let file = common.config.display();
+            let why = format!("{file} can't be read: {error}");
+            return Err(verbs::unreadable(word, &why));
+        }
+        return build::build(common, &cli.build)
+            .map_err(|failure| verbs::beside(failure, &cli.build.components));
     };
     match command {
         Command::Build(args) => build::build(common, args),
@@ -80,8 +131,12 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             limit,
             forks,
             root,
+            words,
             command,
-        } => exec::exec(common, &limit.limit, forks.forks, *root, command),
+        } => {
+            exec::check_words(words, command)?;
+            exec::exec(common, &limit.limit, forks.forks, *root, command)
+        }
         Command::Lab { action } => lab::lab(common, action),
         Command::Ks { action } => ks::ks(common, action),
         Command::Zone { action } => ks::zone(common, action),
@@ -93,12 +148,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         } => ks::explain(name.as_deref()),
         Command::Schema => look::schema(),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Cli::command(),
-                "paas-cluster-build",
-                &mut std::io::stdout(),
-            );
+            // Written at once: clap_complete takes a failed write for a bug of its own.
+            let mut script = Vec::new();
+            let mut cli = Cli::command();
+            clap_complete::generate(*shell, &mut cli, "paas-cluster-build", &mut script);
+            out!("{}", String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
     }

@@ -68,6 +68,11 @@ impl<'a> Vault<'a> {
         self.all.iter().map(stand_in).collect()
     }
 
+    /// Tells whether the selected components have secrets.
+    pub fn needs_any(&self) -> bool {
+        !self.needs.is_empty()
+    }
+
     /// Lists the hosts that keep secrets: they're asked even when nothing else is done there.
     pub fn keepers(&self) -> Vec<IpAddr> {
         self.needs

@@ -1,6 +1,6 @@
 //! Puts the consumers of a run's events together: the journal always, and one view of them.
 
-use std::io::{IsTerminal, Stdout, stderr, stdout};
+use std::io::{self, IsTerminal, Stdout, stderr, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressDrawTarget;
@@ -9,12 +9,13 @@ use paas_cluster_build::engine::EventReceiver;
 use paas_cluster_build::event::{Event, Fact};
 use paas_cluster_build::journal::Journal;
 use paas_cluster_build::plan::{Plan, pointers};
-use paas_cluster_build::report::{self, JsonLines, SummaryContext};
+use paas_cluster_build::report::{self, JsonLines, Look, SummaryContext};
 use paas_cluster_build::run_state::RunState;
-use paas_cluster_build::terminal::{Plain, Terminal, wants_colour};
+use paas_cluster_build::terminal::{Plain, Terminal, can_redraw, wants_colour};
 
 use crate::args::Output;
 use crate::exit::Exit;
+use crate::say;
 
 /// How often running times on the terminal are brought up to date.
 const TICK: Duration = Duration::from_millis(250);
@@ -38,9 +39,10 @@ impl Show {
     pub fn new(output: Output, journal: Option<Journal>) -> Show {
         let view = match output {
             Output::Json => View::Json(JsonLines::new(stdout())),
-            Output::Human if stdout().is_terminal() && stderr().is_terminal() => View::Live(
-                Box::new(Terminal::new(ProgressDrawTarget::stderr(), colour())),
-            ),
+            Output::Human if is_live() => View::Live(Box::new(Terminal::new(
+                ProgressDrawTarget::stderr(),
+                colour(),
+            ))),
             Output::Human | Output::Plain => View::Plain(Plain::new(stdout(), TimeZone::system())),
         };
         Show {
@@ -91,7 +93,22 @@ impl Show {
     fn note(&mut self, text: &str) {
         match &mut self.view {
             View::Live(terminal) => terminal.note(text),
-            View::Plain(_) | View::Json(_) => anstream::eprintln!("{text}"),
+            View::Plain(_) | View::Json(_) => errln!("{text}"),
+        }
+    }
+
+    /// What the view couldn't write is told at the command's end.
+    fn account_for_faults(&self) {
+        let error = match &self.view {
+            View::Live(_) => None,
+            View::Plain(plain) => plain.error(),
+            View::Json(json) => json.error(),
+        };
+        if let Some(error) = error {
+            say::fail(match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => error.kind().into(),
+            });
         }
     }
 
@@ -101,6 +118,7 @@ impl Show {
         if let View::Live(terminal) = &mut self.view {
             terminal.clear();
         }
+        self.account_for_faults();
         if !matches!(self.view, View::Json(_)) {
             let folder = self
                 .journal
@@ -121,15 +139,25 @@ impl Show {
                 },
                 colour: colour(),
             };
-            anstream::print!("{}", report::summary_text(&self.state, &context));
+            let text = report::summary_text(&self.state, &context);
+            out!("{}", report::wrap(&text, say::output_width()));
         }
-        match report::Outcome::of(&self.state) {
-            report::Outcome::Done => Exit::Done,
-            report::Outcome::Failed => Exit::Failed,
-            report::Outcome::Unreachable => Exit::Unreachable,
-            report::Outcome::Locked => Exit::Locked,
-            report::Outcome::Cancelled => Exit::Cancelled,
-        }
+        Exit::of(report::Outcome::of(&self.state))
+    }
+}
+
+/// Whether there is a terminal on which a display can be redrawn.
+fn is_live() -> bool {
+    stdout().is_terminal()
+        && stderr().is_terminal()
+        && can_redraw(std::env::var_os("TERM").as_deref())
+}
+
+/// How accounts on standard output look.
+pub fn look() -> Look {
+    Look {
+        colour: colour(),
+        width: say::output_width(),
     }
 }
 

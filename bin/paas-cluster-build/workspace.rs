@@ -4,14 +4,15 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode, render_problems};
+use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode};
 use paas_cluster_build::cluster_jobs;
-use paas_cluster_build::job::Catalog;
+use paas_cluster_build::job::{Catalog, SiteJobError, read_by_shells};
 use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
 use paas_cluster_build::plan::{PlanError, PreparedPackages, PreparedRelease};
 
 use crate::args::Common;
 use crate::exit::Failure;
+use crate::source::Source;
 
 /// A valid cluster and the jobs that it may use.
 pub struct Workspace {
@@ -23,32 +24,36 @@ pub struct Workspace {
     pub jobs: Vec<JobFacts>,
     file: ClusterFile,
     text: String,
+    is_from_pipe: bool,
 }
 
 impl Workspace {
     /// Reads and validates the cluster file; every problem of it is in the error.
     pub fn load(common: &Common) -> Result<Workspace, Failure> {
-        let path = &common.config;
-        let bytes = fs::read(path).map_err(|error| {
+        let source = Source::of(&common.config);
+        let path = &source.shown();
+        let bytes = source.read().map_err(|error| {
             let hint = "name the cluster file with -c FILE";
             Failure::usage(format!("{} can't be read: {error}; {hint}", path.display()))
         })?;
-        let text = decode(&bytes)
-            .map_err(|problem| problems(path, &String::from_utf8_lossy(&bytes), &[problem]))?;
+        let text = decode(&bytes).map_err(|problem| {
+            Failure::problems(path, &String::from_utf8_lossy(&bytes), &[problem])
+        })?;
         let (file, mut found) = ClusterFile::parse(path, &text);
         let Some(file) = file else {
-            return Err(problems(path, &text, &found));
+            return Err(Failure::problems(path, &text, &found));
         };
         let builtin = Catalog::new(cluster_jobs::all());
         let catalog = match file.jobs_folder() {
-            Some(folder) => builtin.with_site_jobs(&folder).map_err(|errors| {
-                // Without its jobs the file can't be validated, but its shape is known.
-                let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                if !found.is_empty() {
-                    lines.push(problems(path, &text, &found).message);
-                }
-                Failure::usage(lines.join("\n"))
-            })?,
+            Some(folder) => {
+                found.extend(missing_folder(&file, &folder));
+                builtin.with_site_jobs(&folder).map_err(|errors| {
+                    // Without its jobs the file can't be validated, but its shape is known.
+                    let of_file =
+                        (!found.is_empty()).then(|| Failure::problems(path, &text, &found));
+                    site_jobs(&folder, &errors, of_file)
+                })?
+            }
             None => builtin,
         };
         let jobs = catalog.facts();
@@ -60,12 +65,25 @@ impl Workspace {
                 jobs,
                 file,
                 text,
+                is_from_pipe: matches!(source, Source::Once(_)),
             }),
-            Ok(_) => Err(problems(path, &text, &found)),
+            Ok(_) => Err(Failure::problems(path, &text, &found)),
             Err(more) => {
                 found.extend(more);
-                Err(problems(path, &text, &found))
+                Err(Failure::problems(path, &text, &found))
             }
+        }
+    }
+
+    /// Lets the shells of this machine read the site's jobs, before any of their scripts is to run.
+    pub fn read_by_shells(&self) -> Result<(), Failure> {
+        let Some(folder) = &self.cluster.jobs_dir else {
+            return Ok(());
+        };
+        let errors = read_by_shells(folder);
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(site_jobs(folder, &errors, None)),
         }
     }
 
@@ -77,20 +95,25 @@ impl Workspace {
             return None;
         }
         let found = Cluster::new(&rest, &self.jobs, None).err()?;
-        Some(problems(&self.cluster.file, &self.text, &found).message)
+        Some(Failure::problems(&self.cluster.file, &self.text, &found).message)
+    }
+
+    /// Says why nothing may be kept for this cluster, if so: without a name and a file's path it
+    /// can't be told from another one.
+    pub fn why_nameless(&self) -> Option<&'static str> {
+        (self.is_from_pipe && self.file.name.is_none()).then_some(
+            "the cluster file comes from standard input and has no `name`, by which runs and \
+             passwords are kept\nhelp: add `name: …` to it",
+        )
     }
 
     /// Narrows the cluster to components and `--limit`s.
     pub fn select(&self, components: &[String], limits: &[String]) -> Result<Selection, Failure> {
         self.cluster.select(components, limits).map_err(|unknown| {
-            // A word that is no component may be a misspelt subcommand as well.
-            let command = components
-                .iter()
-                .filter(|word| self.cluster.component(word).is_none())
-                .find_map(|word| crate::args::nearest_command(word));
-            let help =
-                command.map(|name| format!("\nhelp: the subcommand `{name}` has a similar name"));
-            Failure::usage(format!("{unknown}{}", help.unwrap_or_default()))
+            // A word that is no component may be meant for a subcommand as well.
+            let hints = crate::verbs::hints(components, Some(&self.cluster));
+            let hints: String = hints.iter().map(|hint| format!("\nhelp: {hint}")).collect();
+            Failure::usage(format!("{unknown}{hints}"))
         })
     }
 
@@ -151,19 +174,39 @@ impl Workspace {
         if placed.is_empty() {
             return Failure::usage(lines.join("\n"));
         }
-        let mut drawn = problems(&self.cluster.file, &self.text, &placed).message;
-        lines
+        let more: String = lines
             .iter()
-            .for_each(|line| drawn.push_str(&format!("\nerror: {line}\n")));
-        Failure::drawn(drawn)
+            .map(|line| format!("\nerror: {line}\n"))
+            .collect();
+        Failure::problems(&self.cluster.file, &self.text, &placed).followed_by(&more)
     }
 }
 
-fn problems(path: &Path, text: &str, problems: &[Problem]) -> Failure {
-    let mut problems = problems.to_vec();
-    paas_cluster_build::cluster_file::sort_problems(&mut problems);
+/// Says at its line in the file that `jobs_dir` names no folder.
+fn missing_folder(file: &ClusterFile, folder: &Path) -> Option<Problem> {
+    let error = fs::read_dir(folder).err()?;
+    let written = file.jobs_dir.as_ref()?;
+    let message = format!(
+        "`jobs_dir`: the folder {} can't be read: {error}",
+        folder.display()
+    );
+    let help = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "make it, or name another; it is relative to this file's folder"
+        }
+        _ => "it has one folder for each of the site's own jobs",
+    };
+    Some(Problem::new(written.place, written.len, message).help(help))
+}
+
+/// Draws what is wrong with the site's jobs, and with the cluster file as far as that is known.
+fn site_jobs(folder: &Path, errors: &[SiteJobError], of_file: Option<Failure>) -> Failure {
+    // That the folder isn't there is told at its line in the file.
+    let of_jobs = errors.iter().filter(|error| error.path != folder);
     // anstream takes the colours out again where they aren't wanted.
-    Failure::drawn(render_problems(path, text, &problems, true))
+    let mut drawn: Vec<String> = of_jobs.map(|error| error.draw(true)).collect();
+    drawn.extend(of_file.map(|failure| failure.message));
+    Failure::drawn(drawn.join("\n\n"))
 }
 
 /// Reads `--release`: a path, or a URL with its digest.

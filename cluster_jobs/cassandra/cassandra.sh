@@ -1,5 +1,6 @@
 # Cassandra across data centres, each room one of them. Debian has no package of it: the site says
 # where it comes from.
+java={{ cassandra_java }}
 package={{ cassandra_package }}
 url={{ cassandra_url }}
 sha256={{ cassandra_sha256 }}
@@ -10,6 +11,19 @@ seeds={{ seeds }}
 home=/opt/cassandra
 
 install_packages{% for package in packages %} {{ package }}{% endfor %}
+if [ -n "$repository" ]; then use_site_repository "$repository"; fi
+
+# Cassandra 5 refuses any Java but 11 and 17. Debian 13 has neither, and other jobs have its own in PATH.
+if ! is_installed "$java"; then
+	if ! lists_are_fresh; then update_lists; fi
+	if ! LC_ALL=C apt-cache policy "$java" | grep -q '^  Candidate: [^(]'; then
+		fail "the apt sources here have no package $java (Debian 13 has none), and Cassandra needs Java 17 or 11: put one into the site's repository and name it in vars.cassandra_java, or have Cassandra on Debian 12"
+	fi
+	install_packages "$java"
+fi
+java_home=$(dpkg -L "$java" | sed -n 's|/bin/java$||p' | head -n 1)
+if [ -z "$java_home" ]; then fail "the package $java has no bin/java; name another in vars.cassandra_java"; fi
+
 if ! getent passwd cassandra >/dev/null; then
 	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
 fi
@@ -17,7 +31,6 @@ if [ -n "$package" ]; then
 	# Apache's package starts a service of its own while it's installed. A node that ran once as the
 	# packaged file has it keeps that cluster's name in its data, and refuses ours.
 	systemctl mask --quiet --now cassandra.service
-	if [ -n "$repository" ]; then use_site_repository "$repository"; fi
 	install_packages "$package"
 	config=/etc/cassandra
 	start='/usr/sbin/cassandra -f'
@@ -70,7 +83,7 @@ put_new "$config/cassandra-rackdc.properties" "$stale"
 {
 	printf '%s\n' '[Unit]' Description=Cassandra After=network-online.target '[Service]' \
 		User=cassandra "ExecStart=$start" Environment=CASSANDRA_LOG_DIR=/var/log/cassandra \
-		LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
+		"Environment=JAVA_HOME=$java_home" LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
 		WantedBy=multi-user.target
 } >/etc/systemd/system/paas-cassandra.service.new
 put_new /etc/systemd/system/paas-cassandra.service "$stale"

@@ -11,6 +11,7 @@ use crate::script::Values;
 #[template(path = "cassandra/cassandra.sh", config = "config/askama.toml")]
 struct Script {
     packages: Vec<String>,
+    cassandra_java: String,
     cassandra_package: String,
     cassandra_url: String,
     cassandra_sha256: String,
@@ -25,7 +26,7 @@ pub fn job() -> Box<dyn Job> {
     let template = ("cassandra/cassandra.sh", include_str!("cassandra.sh"));
     Box::new(
         BuiltinJob::of_system::<Script>("cassandra", template, collect)
-            .packages(&["openjdk-17-jre-headless", "python3-yaml"])
+            .packages(&["python3-yaml"])
             .provides("cql", 9042)
             .provides("gossip", 7000)
             .unit("paas-cassandra")
@@ -44,6 +45,7 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     for name in ["cassandra_package", "cassandra_url", "cassandra_sha256"] {
         context.set_var(values, name, "")?;
     }
+    context.set_var(values, "cassandra_java", "openjdk-17-jre-headless")?;
     let is_set = |name: &str| values.get(name).is_some_and(|input| input.value != "");
     let has_tarball = is_set("cassandra_url") && is_set("cassandra_sha256");
     if !is_set("cassandra_package") && !has_tarball {

@@ -92,6 +92,7 @@ fn describe(
     let mut job = BuiltinJob::of_system::<Script>(database.job, template, collect)
         .needs("zookeeper", "Patroni elects the primary there")
         .packages(&["postgresql", "patroni", "python3-kazoo", "haproxy"])
+        .needs_one_release("Debian 12 has PostgreSQL 15, 13 has 17, and they can't copy each other")
         .provides("sql", database.port)
         .provides("Patroni", database.rest_port)
         .unit(&format!("pg-{}", database.name))

@@ -21,8 +21,18 @@ install_packages postgresql-common
 install -d /etc/postgresql-common/createcluster.d
 printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/paas.conf
 install_packages{% for package in packages %} {{ package }}{% endfor %}
-bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
-if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+# The system's newer release may have brought a newer PostgreSQL beside the one that wrote the data,
+# which only that one can read.
+version=$(cat "/var/lib/postgresql/paas-$database/data/PG_VERSION" 2>/dev/null || :)
+if [ -n "$version" ]; then
+	bin=/usr/lib/postgresql/$version/bin
+	if ! [ -x "$bin/postgres" ]; then
+		fail "the data of $database here is of PostgreSQL $version, which isn't installed any more: install postgresql-$version, or upgrade the data by pg_upgrade"
+	fi
+else
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+fi
 
 # Of each part by itself; what postgres must read belongs to its group.
 stale=/run/paas-$unit.stale
@@ -157,9 +167,9 @@ has_role() {
 }
 
 # A standby copies the whole database first, and can't before there is a primary.
-begin=$(date +%s)
+begin=$(now)
 until has_role; do
-	if [ $(($(date +%s) - begin)) -ge 600 ]; then
+	if [ $(($(now) - begin)) -ge 600 ]; then
 		show_logs
 		fail "the $database database doesn't run after 600 s"
 	fi

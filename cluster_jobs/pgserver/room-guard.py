@@ -92,10 +92,15 @@ def stay(why):
 
 def local_control():
     """Reads what the data directory says of itself."""
-    binary = sorted(
-        f"/usr/lib/postgresql/{version}/bin/pg_controldata"
-        for version in os.listdir("/usr/lib/postgresql")
-    )[-1]
+    try:
+        with open(os.path.join(data, "PG_VERSION")) as file:
+            version = file.read().strip()
+    except FileNotFoundError:
+        return {}
+    # Another release's program can't read it.
+    binary = f"/usr/lib/postgresql/{version}/bin/pg_controldata"
+    if not os.path.exists(binary):
+        stay(f"the data here is of PostgreSQL {version}, which isn't installed")
     said = subprocess.run([binary, data], capture_output=True, text=True, env={"LC_ALL": "C"})
     lines = (line.split(":", 1) for line in said.stdout.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in lines}

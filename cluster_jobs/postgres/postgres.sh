@@ -41,9 +41,9 @@ find_server() {
 	return 1
 }
 
-begin=$(date +%s)
+begin=$(now)
 until find_server; do
-	if [ $(($(date +%s) - begin)) -ge 120 ]; then
+	if [ $(($(now) - begin)) -ge 120 ]; then
 		show_logs
 		fail "postgres takes no connection from an administrator; the last try, $said"
 	fi

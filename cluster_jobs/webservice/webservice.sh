@@ -48,9 +48,9 @@ done >/etc/supervisor/conf.d/pitrix.conf.new
 put_new /etc/supervisor/conf.d/pitrix.conf "$stale" 0644 root
 systemctl enable --quiet supervisor
 systemctl start supervisor
-begin=$(date +%s)
+begin=$(now)
 until supervisorctl pid >/dev/null 2>&1; do
-	if [ $(($(date +%s) - begin)) -ge 30 ]; then fail 'supervisord does not answer'; fi
+	if [ $(($(now) - begin)) -ge 30 ]; then fail 'supervisord does not answer'; fi
 	sleep 0.2
 done
 supervisorctl update >/dev/null

@@ -35,7 +35,7 @@ pub fn job() -> Box<dyn Job> {
     let template = ("zookeeper/zookeeper.sh", include_str!("zookeeper.sh"));
     Box::new(
         BuiltinJob::of_system::<Script>("zookeeper", template, collect)
-            .packages(&["libzookeeper-java", "openjdk-17-jre-headless"])
+            .packages(&["libzookeeper-java", "default-jre-headless"])
             .provides("client", 2181)
             .provides("quorum", 2888)
             .provides("election", 3888)

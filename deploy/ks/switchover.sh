@@ -21,7 +21,10 @@ while true; do
 	fi
 	sleep 1
 done
-patronictl -c "$config" switchover "$database" --master "$leader" --candidate "$candidate" --force
+# Patroni 4 doesn't know the option's old name, 3.0 no other one.
+option=--master
+if patronictl switchover --help | grep -q -e --leader; then option=--leader; fi
+patronictl -c "$config" switchover "$database" "$option" "$leader" --candidate "$candidate" --force
 # patronictl ends with 0 also where Patroni refused.
 begin=$(now)
 until patronictl -c "$config" list -f tsv | cut -f 2,4 | grep -q "^$candidate	Leader"; do

@@ -1,5 +1,6 @@
 """What test.py needs to run: a scratch PostgreSQL, services, a fake memcached."""
 
+import glob
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join(HERE, "src")
-POSTGRES = "/usr/lib/postgresql/15/bin"
+# The newest that is installed.
+POSTGRES = max(glob.glob("/usr/lib/postgresql/*/bin") or [""], key=lambda path: (len(path), path))
 PASSWORD = "never-in-a-log"
 
 

@@ -2,22 +2,21 @@
 
 use serde_json::Number;
 
-use super::keys;
 use super::nearest::{nearest, suggest};
 use super::shape::{ADDRESS, COMPONENT, Key, Keys, Shape, TextRule, VARIABLE};
 use super::syntax::missing_space;
 use super::tree::{Node, Value};
 use super::{Place, Problem, address};
 
-/// Reports all that is wrong with the shape of a file.
-pub(super) fn check(root: &Node) -> Vec<Problem> {
+/// Reports all that is wrong with the shape of a file whose keys these are.
+pub(super) fn check(root: &Node, keys: &'static Keys) -> Vec<Problem> {
     let mut checker = Checker::default();
     let owner = Owner {
-        label: keys::FILE.what.to_owned(),
+        label: keys.what.to_owned(),
         place: Place::new(1, 1),
         len: 1,
     };
-    checker.shape(root, &Shape::Map(&keys::FILE), &owner);
+    checker.shape(root, &Shape::Map(keys), &owner);
     checker.problems
 }
 
@@ -68,8 +67,8 @@ impl Checker {
             }
             (Shape::Text(rule), _) => self.text(node, rule, owner),
             (Shape::Choice(words), _) => self.choice(node, words, owner),
-            (Shape::List(item), Value::List(items)) => {
-                if items.is_empty() {
+            (Shape::List(item) | Shape::Items(item), Value::List(items)) => {
+                if items.is_empty() && matches!(shape, Shape::List(_)) {
                     self.mismatch(node, shape, owner);
                 }
                 for node in items {
@@ -81,7 +80,14 @@ impl Checker {
                     self.shape(node, item, &owner);
                 }
             }
+            (Shape::Data, _) => self.data(node, owner),
             (Shape::Map(keys), Value::Map(pairs)) => self.mapping(pairs, keys, owner),
+            (Shape::Named(rule, shape), Value::Map(pairs)) => {
+                self.names(pairs, rule);
+                for (key, value) in pairs {
+                    self.shape(value, shape, &Owner::of_key(key));
+                }
+            }
             (Shape::Components(shape), Value::Map(pairs)) => {
                 self.names(pairs, &COMPONENT);
                 for (key, value) in pairs {
@@ -118,7 +124,9 @@ impl Checker {
             (Shape::Bool, Value::Text(t)) | (Shape::Any([Shape::Bool, ..]), Value::Text(t)) => {
                 yes_or_no(t).map(|b| format!("write `{b}`"))
             }
-            (Shape::List(item), Value::Text(_)) if is_kind(item, &node.value) => {
+            (Shape::List(item) | Shape::Items(item), Value::Text(_))
+                if is_kind(item, &node.value) =>
+            {
                 Some(format!("a list of one is written `[{}]`", node.raw))
             }
             (Shape::Count { .. } | Shape::Port, Value::Text(t)) if t.parse::<u64>().is_ok() => {
@@ -201,6 +209,7 @@ impl Checker {
             let name = key.text().unwrap_or(&key.raw);
             match keys.keys.iter().find(|k| k.name == name) {
                 Some(known) => self.shape(value, &known.shape, &Owner::of_key(key)),
+                None if keys.has_extensions && name.starts_with("x-") => {}
                 None => self.unknown_key(key, keys),
             }
         }
@@ -356,8 +365,11 @@ fn is_kind(shape: &Shape, value: &Value) -> bool {
         // An unquoted number is a fine text: it is taken as it is written.
         Shape::Text(_) => matches!(value, Value::Text(_) | Value::Number(_)),
         Shape::Choice(_) => matches!(value, Value::Text(_)),
-        Shape::List(_) => matches!(value, Value::List(_)),
-        Shape::Map(_) | Shape::Components(_) | Shape::Vars => matches!(value, Value::Map(_)),
+        Shape::List(_) | Shape::Items(_) => matches!(value, Value::List(_)),
+        Shape::Data => true,
+        Shape::Named(..) | Shape::Map(_) | Shape::Components(_) | Shape::Vars => {
+            matches!(value, Value::Map(_))
+        }
         Shape::Any(shapes) => shapes.iter().any(|s| is_kind(s, value)),
     }
 }

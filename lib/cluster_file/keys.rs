@@ -5,7 +5,7 @@ use super::shape::{
     Shape, URL, USER, VARIABLE,
 };
 
-const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key {
         name,
         about,
@@ -14,7 +14,7 @@ const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key 
     }
 }
 
-const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key {
         name,
         about,
@@ -23,115 +23,119 @@ const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key 
     }
 }
 
-const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
+pub(super) const fn keys(what: &'static str, keys: &'static [Key]) -> Keys {
     Keys {
         what,
         keys,
         exactly_one: &[],
         together: &[],
         refused: &[],
+        has_extensions: false,
         no_text: None,
     }
 }
 
 /// The whole file.
-pub(super) const FILE: Keys = keys(
-    "the cluster file",
-    &[
-        optional(
-            "name",
-            Shape::Text(&CLUSTER),
-            "The cluster's name in outputs and for its state folder; the file's name without \
+pub(super) const FILE: Keys = Keys {
+    has_extensions: true,
+    ..keys(
+        "the cluster file",
+        &[
+            optional(
+                "name",
+                Shape::Text(&CLUSTER),
+                "The cluster's name in outputs and for its state folder; the file's name without \
              its ending unless set.",
-        ),
-        optional(
-            "nats",
-            Shape::Text(&ADDRESS),
-            "The address of NATS, which every component is told; one of the nats component's.",
-        ),
-        optional(
-            "uaa",
-            Shape::Text(&ADDRESS),
-            "The address of the UAA, which issues tokens; one of the uaa component's.",
-        ),
-        optional(
-            "cc",
-            Shape::Text(&ADDRESS),
-            "The address of the cloud controller; one of the cloud_controller_ng component's.",
-        ),
-        required(
-            "components",
-            Shape::List(&Shape::Text(&COMPONENT)),
-            "Every component once, in the order in which they are deployed.",
-        ),
-        required(
-            "server",
-            Shape::Components(&Shape::Map(&SERVER)),
-            "Where each component runs, and how.",
-        ),
-        optional("ssh", Shape::Map(&SSH), "How to log in to every host."),
-        optional(
-            "sudo",
-            Shape::Any(&[Shape::Bool, Shape::Map(&SUDO)]),
-            "How commands get root's rights: true (the default) for sudo without a password, \
+            ),
+            optional(
+                "nats",
+                Shape::Text(&ADDRESS),
+                "The address of NATS, which every component is told; one of the nats component's.",
+            ),
+            optional(
+                "uaa",
+                Shape::Text(&ADDRESS),
+                "The address of the UAA, which issues tokens; one of the uaa component's.",
+            ),
+            optional(
+                "cc",
+                Shape::Text(&ADDRESS),
+                "The address of the cloud controller; one of the cloud_controller_ng component's.",
+            ),
+            required(
+                "components",
+                Shape::List(&Shape::Text(&COMPONENT)),
+                "Every component once, in the order in which they are deployed.",
+            ),
+            required(
+                "server",
+                Shape::Components(&Shape::Map(&SERVER)),
+                "Where each component runs, and how.",
+            ),
+            optional("ssh", Shape::Map(&SSH), "How to log in to every host."),
+            optional(
+                "sudo",
+                Shape::Any(&[Shape::Bool, Shape::Map(&SUDO)]),
+                "How commands get root's rights: true (the default) for sudo without a password, \
              false when the login user is root, or a mapping for sudo with a password.",
-        ),
-        optional(
-            "release",
-            Shape::Map(&RELEASE),
-            "What is unpacked on each host before a component can start.",
-        ),
-        optional(
-            "packages",
-            Shape::List(&Shape::Text(&PACKAGE)),
-            "Debian packages that bootstrap installs on every host.",
-        ),
-        optional(
-            "vars",
-            Shape::Vars,
-            "Values for the templates of all components.",
-        ),
-        optional(
-            "max_in_flight",
-            Shape::Count { min: 1 },
-            "How many hosts of a component may be worked on at once; all under --forks unless \
+            ),
+            optional(
+                "release",
+                Shape::Map(&RELEASE),
+                "What is unpacked on each host before a component can start.",
+            ),
+            optional(
+                "packages",
+                Shape::Items(&Shape::Text(&PACKAGE)),
+                "Debian packages that bootstrap installs on every host.",
+            ),
+            optional(
+                "vars",
+                Shape::Vars,
+                "Values for the templates of all components.",
+            ),
+            optional(
+                "max_in_flight",
+                Shape::Count { min: 1 },
+                "How many hosts of a component may be worked on at once; all under --forks unless \
              set.",
-        ),
-        optional(
-            "canaries",
-            Shape::Count { min: 0 },
-            "How many hosts of a component are done alone and first; 0 unless set.",
-        ),
-        optional(
-            "max_failures",
-            Shape::Count { min: 0 },
-            "How many failed hosts of a component are borne before no further one is started; \
+            ),
+            optional(
+                "canaries",
+                Shape::Count { min: 0 },
+                "How many hosts of a component are done alone and first; 0 unless set.",
+            ),
+            optional(
+                "max_failures",
+                Shape::Count { min: 0 },
+                "How many failed hosts of a component are borne before no further one is started; \
              every host is tried unless set.",
-        ),
-        optional(
-            "min_up",
-            Shape::Count { min: 0 },
-            "How many instances of a component stay up while others are restarted or deployed \
+            ),
+            optional(
+                "min_up",
+                Shape::Count { min: 0 },
+                "How many instances of a component stay up while others are restarted or deployed \
              anew; one unless set, where there are several.",
-        ),
-        optional(
-            "jobs_dir",
-            Shape::Text(&PATH),
-            "The folder of the site's own jobs, each a folder with a job.yml.",
-        ),
-        optional(
-            "site_packages",
-            Shape::Text(&PATH),
-            "The folder of the site's own Debian packages with their index, which a firstbox serves \
+            ),
+            optional(
+                "jobs_dir",
+                Shape::Text(&PATH),
+                "The folder of the site's own jobs, each a folder with a job.yml.",
+            ),
+            optional(
+                "site_packages",
+                Shape::Text(&PATH),
+                "The folder of the site's own Debian packages with their index, which a firstbox serves \
              to the other machines.",
-        ),
-        optional(
-            "global_ks",
-            Shape::Map(&GLOBAL_KS),
-            "How the global control plane stays alive across data centres.",
-        ),
-    ],
-);
+            ),
+            optional(
+                "global_ks",
+                Shape::Map(&GLOBAL_KS),
+                "How the global control plane stays alive across data centres.",
+            ),
+        ],
+    )
+};
 
 /// `global_ks`.
 pub(super) const GLOBAL_KS: Keys = keys(
@@ -226,7 +230,7 @@ pub(super) const SERVER: Keys = Keys {
             ),
             optional(
                 "packages",
-                Shape::List(&Shape::Text(&PACKAGE)),
+                Shape::Items(&Shape::Text(&PACKAGE)),
                 "Debian packages for this component's hosts, besides those for all.",
             ),
             optional(

@@ -1,4 +1,4 @@
-//! Reads `cluster.yml` strictly and keeps the line and column of every value.
+//! Reads `cluster.yml`, and a site's `job.yml`, strictly and keeps the line and column of every value.
 //!
 //! It knows which keys the file may have and of which shape, and nothing of what they mean:
 //! that is `model`'s. Everything that is wrong is reported at once, as data.
@@ -6,7 +6,9 @@
 mod address;
 mod check;
 mod file;
+mod job_file;
 mod keys;
+mod lookalike;
 mod nearest;
 mod place;
 mod problem;
@@ -25,6 +27,7 @@ pub use file::{
     At, ClusterFile, ConfigEntry, GlobalKsEntry, HostEntry, JumpEntry, PasswordEntry, ReleaseEntry,
     Rollout, RoomEntry, Server, SourceEntry, SshEntry, SudoEntry, Var,
 };
+pub use job_file::{CheckEntry, JobFile, ValueSource};
 pub use nearest::{nearest, suggest};
 pub use place::Place;
 pub use problem::{Problem, render_problems, sort_problems};
@@ -41,11 +44,18 @@ impl ClusterFile {
         if let Some(problem) = syntax::check_text(text) {
             return (None, vec![problem]);
         }
+        let unseen = lookalike::invisible_ones(text);
+        if !unseen.is_empty() {
+            // Whatever else is wrong may follow from them.
+            return (None, unseen);
+        }
         let root = match tree::parse(text) {
             Ok(root) => root,
             Err(error) => return (None, vec![syntax::from_yaml(text, &error)]),
         };
-        let mut problems = check::check(&root);
+        let mut problems = check::check(&root, &keys::FILE);
+        let lines: Vec<u32> = problems.iter().map(|problem| problem.place.line).collect();
+        problems.extend(lookalike::on_lines(text, &lines));
         sort_problems(&mut problems);
         let is_mapping = matches!(root.value, tree::Value::Map(_));
         (is_mapping.then(|| read::read(path, &root)), problems)

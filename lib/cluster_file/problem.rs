@@ -108,7 +108,7 @@ fn mask_line(line: &str) -> String {
     let stars = |c: char| if c == '\n' || c == '\r' { c } else { '*' };
     for (at, key) in line.match_indices("password") {
         let after = &line[at + key.len()..];
-        let value = after.trim_start_matches(['"', '\'', ':', ' ']);
+        let value = after.trim_start_matches(['"', '\'', ':', '=', ' ']);
         // An anchor may stand before a mapping as well as before a password.
         let anchored = match value.strip_prefix('&') {
             Some(rest) => rest

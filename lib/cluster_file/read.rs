@@ -54,7 +54,7 @@ fn room(node: &Node) -> Option<RoomEntry> {
     })
 }
 
-fn at<T>(node: &Node, value: T) -> At<T> {
+pub(super) fn at<T>(node: &Node, value: T) -> At<T> {
     At {
         value,
         place: node.place,
@@ -62,7 +62,7 @@ fn at<T>(node: &Node, value: T) -> At<T> {
     }
 }
 
-fn text(map: &Node, key: &str) -> Option<At<String>> {
+pub(super) fn text(map: &Node, key: &str) -> Option<At<String>> {
     map.get(key).and_then(as_text)
 }
 
@@ -70,12 +70,12 @@ fn as_text(node: &Node) -> Option<At<String>> {
     node.text().map(|text| at(node, text.to_owned()))
 }
 
-fn texts(map: &Node, key: &str) -> Vec<At<String>> {
+pub(super) fn texts(map: &Node, key: &str) -> Vec<At<String>> {
     let items = map.get(key).map(Node::items).unwrap_or_default();
     items.iter().filter_map(as_text).collect()
 }
 
-fn flag(map: &Node, key: &str) -> Option<At<bool>> {
+pub(super) fn flag(map: &Node, key: &str) -> Option<At<bool>> {
     let node = map.get(key)?;
     match node.value {
         Value::Bool(value) => Some(at(node, value)),
@@ -83,7 +83,7 @@ fn flag(map: &Node, key: &str) -> Option<At<bool>> {
     }
 }
 
-fn number<T: TryFrom<u64>>(map: &Node, key: &str) -> Option<At<T>> {
+pub(super) fn number<T: TryFrom<u64>>(map: &Node, key: &str) -> Option<At<T>> {
     let node = map.get(key)?;
     let Value::Number(number) = &node.value else {
         return None;
@@ -247,7 +247,7 @@ fn vars(map: &Node) -> Vec<Var> {
     pairs.iter().filter_map(var).collect()
 }
 
-fn data(node: &Node) -> serde_json::Value {
+pub(super) fn data(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),

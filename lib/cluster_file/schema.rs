@@ -36,6 +36,13 @@ fn shape(shape: &Shape) -> Value {
         },
         Shape::Choice(words) => json!({"enum": words}),
         Shape::List(item) => json!({"type": "array", "minItems": 1, "items": self::shape(item)}),
+        Shape::Items(item) => json!({"type": "array", "items": self::shape(item)}),
+        Shape::Data => json!({}),
+        Shape::Named(rule, value) => json!({
+            "type": "object",
+            "propertyNames": {"pattern": rule.pattern},
+            "additionalProperties": self::shape(value),
+        }),
         Shape::Map(keys) => mapping(keys),
         Shape::Components(value) => json!({
             "type": "object",
@@ -71,6 +78,9 @@ fn mapping(keys: &Keys) -> Value {
         "additionalProperties": false,
         "properties": properties,
     });
+    if keys.has_extensions {
+        schema["patternProperties"] = json!({"^x-": {}});
+    }
     if !required.is_empty() {
         schema["required"] = json!(required);
     }

@@ -17,8 +17,14 @@ pub(super) enum Shape {
     Choice(&'static [&'static str]),
     /// A list with at least one item.
     List(&'static Shape),
+    /// A list that may be empty.
+    Items(&'static Shape),
+    /// Any plain data.
+    Data,
     /// A mapping with known keys.
     Map(&'static Keys),
+    /// A mapping from names that follow a rule to values.
+    Named(&'static TextRule, &'static Shape),
     /// A mapping from component names to values.
     Components(&'static Shape),
     /// A mapping from names to any plain data.
@@ -38,6 +44,8 @@ pub(super) struct Keys {
     pub together: &'static [(&'static str, &'static str)],
     /// Keys that somebody may try, with the reason why they aren't there.
     pub refused: &'static [(&'static str, &'static str)],
+    /// Whether keys that begin with `x-` are passed over: a place for anchors.
+    pub has_extensions: bool,
     /// Why a plain text in place of the mapping isn't taken.
     pub no_text: Option<&'static str>,
 }
@@ -69,11 +77,15 @@ impl Shape {
             Shape::Port => "a port: a number from 1 to 65535".into(),
             Shape::Text(rule) => rule.expected.into(),
             Shape::Choice(words) => format!("one of {}", words.join(", ")),
-            Shape::List(item) => format!("a list, each item {}", item.expected()),
+            Shape::List(item) | Shape::Items(item) => {
+                format!("a list, each item {}", item.expected())
+            }
             Shape::Map(keys) => {
                 let names: Vec<_> = keys.keys.iter().map(|k| k.name).collect();
                 format!("a mapping with {}", names.join(", "))
             }
+            Shape::Data => "a text, a number, true or false, a list or a mapping".into(),
+            Shape::Named(_, item) => format!("a mapping from names, each to {}", item.expected()),
             Shape::Components(_) => "a mapping from component names to their settings".into(),
             Shape::Vars => "a mapping from names to values".into(),
             Shape::Any(shapes) => {
@@ -163,12 +175,32 @@ pub(super) const JUMP: TextRule = TextRule {
 };
 
 /// The name of a Debian package.
+// A name that ends in a minus sign tells apt to remove the package.
 pub(super) const PACKAGE: TextRule = TextRule {
-    expected: "a Debian package: lower-case letters, digits, `+`, `-` and `.`, at least two",
-    pattern: Some("^[a-z0-9][a-z0-9+.-]+$"),
+    expected: "a Debian package as apt takes it: `name`, `name:architecture` or `name=version`",
+    pattern: Some(
+        "^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z][a-z0-9-]*)?(=[0-9A-Za-z][0-9A-Za-z.+~:-]*)?$",
+    ),
     holds: |s| {
-        let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        s.len() >= 2 && s.starts_with(first) && s.chars().all(|c| first(c) || "+.-".contains(c))
+        let (name, version) = s.split_once('=').map_or((s, None), |(n, v)| (n, Some(v)));
+        let (name, architecture) = name
+            .split_once(':')
+            .map_or((name, None), |(n, a)| (n, Some(a)));
+        let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        name.len() >= 2
+            && !name.ends_with('-')
+            && name.starts_with(small)
+            && name.chars().all(|c| small(c) || "+.-".contains(c))
+            && architecture.is_none_or(|text| {
+                text.starts_with(|c: char| c.is_ascii_lowercase())
+                    && text.chars().all(|c| small(c) || c == '-')
+            })
+            && version.is_none_or(|text| {
+                text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                    && text
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || ".+~:-".contains(c))
+            })
     },
 };
 
@@ -260,6 +292,15 @@ mod tests {
                 "https://x y",
                 "ftp://x",
                 "libc6+x.y",
+                "libc6-",
+                "g++",
+                "libc6:amd64",
+                "libc6:",
+                "nginx=1.22.1-9+deb12u1",
+                "nginx=1:2~rc1",
+                "nginx=",
+                "nginx/bookworm",
+                "libc6:i386=2.36",
                 "a_b",
                 sha,
             ] {

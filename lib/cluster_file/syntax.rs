@@ -3,7 +3,7 @@
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
 use super::tree::place_of;
-use super::{Place, Problem};
+use super::{Place, Problem, lookalike};
 
 /// The longest file that is read; a cluster of a thousand hosts needs some 50 kB.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -21,7 +21,10 @@ pub fn decode(bytes: &[u8]) -> Result<String, Problem> {
             1,
             "the file isn't UTF-8 text from here on",
         )
-        .help("save it as UTF-8")
+        .help(match bytes {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it's UTF-16: save it as UTF-8",
+            _ => "save it as UTF-8",
+        })
     })
 }
 
@@ -32,8 +35,7 @@ pub(super) fn check_text(text: &str) -> Option<Problem> {
         let message = format!("the file has {} bytes; {MAX_BYTES} are taken", text.len());
         return Some(Problem::new(start, 1, message));
     }
-    let comment = |line: &str| line.is_empty() || line.starts_with(['#', '%']) || line == "---";
-    if text.lines().all(|line| comment(line.trim())) {
+    if is_without_content(text) {
         return Some(
             Problem::new(start, 1, "the file is empty")
                 .help("it needs `components` and `server`; docs/cluster-file.md has an example"),
@@ -49,6 +51,12 @@ pub(super) fn check_text(text: &str) -> Option<Problem> {
         return Some(Problem::new(place_after(&text[..at]), 1, message).help("delete it"));
     }
     None
+}
+
+/// Whether a text has nothing but comments.
+pub(super) fn is_without_content(text: &str) -> bool {
+    let comment = |line: &str| line.is_empty() || line.starts_with(['#', '%']) || line == "---";
+    text.lines().all(|line| comment(line.trim()))
 }
 
 /// Turns what serde-saphyr says into a problem.
@@ -69,6 +77,9 @@ pub(super) fn from_yaml(text: &str, error: &Error) -> Problem {
             let column = u32::try_from(tab).unwrap_or(u32::MAX).saturating_add(1);
             return Problem::new(Place::new(number, column), 1, "a tab indents this line")
                 .help("YAML takes only spaces for that");
+        }
+        if let Some(problem) = lookalike::on_lines(text, &[number]).into_iter().next() {
+            return problem;
         }
         if let Some(key) = missing_space(line(number)) {
             let column = line(number).chars().take_while(|c| *c != ':').count();

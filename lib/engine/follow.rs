@@ -11,11 +11,15 @@ use super::{Limits, holder};
 use crate::event::{Fact, StepResult};
 use crate::plan::{Step, StepId};
 use crate::transport::{
-    StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError, TransportErrorKind,
+    OnLock, StepCall, StepEnd, StepNews, StepRequest, StopReason, TransportError,
+    TransportErrorKind,
 };
 
 /// How long an operator who ends a run waits for a host that has just been lost.
 const STOP_RECONNECT: Duration = Duration::from_secs(30);
+
+/// For how long a host is asked about a step, while it takes every login and says nothing of it.
+const SPEECHLESS: Duration = Duration::from_secs(4 * 60);
 
 /// A step that is being followed.
 pub(super) struct Supervised<'a, 'l> {
@@ -57,7 +61,11 @@ impl<'a, 'l> Supervised<'a, 'l> {
     }
 
     fn new(line: &'a mut Line<'l>, step: &'a Step, run: String, begun: Begun) -> Self {
-        let ear = Ear::new(line.course, step);
+        let secrets = match line.connection() {
+            Ok(connection) => connection.secrets(),
+            Err(_) => Vec::new(),
+        };
+        let ear = Ear::new(line.course, step, &secrets);
         Supervised {
             line,
             step,
@@ -74,20 +82,43 @@ impl<'a, 'l> Supervised<'a, 'l> {
         result
     }
 
+    /// Whether this run may end the step: it's its own, or it was told to take it over.
+    fn may_end(&self) -> bool {
+        let takes_over = self.line.course.limits.on_lock == OnLock::TakeOver;
+        self.begun == Begun::Started || (self.begun == Begun::Joined && takes_over)
+    }
+
     fn follow(&mut self) -> StepResult {
         let mut stopping = false;
+        let mut speechless = Duration::ZERO;
         loop {
+            let (asked, last_word) = (Instant::now(), self.ear.last_word);
             let lost = match self.once(stopping) {
                 Ok(end) => return result_of(end),
                 Err(error) if error.kind == TransportErrorKind::Lost => error,
                 Err(error) => return StepResult::Unknown { why: error.message },
             };
             let level = self.line.course.cancel.level();
-            // Who only looks on ends nothing by leaving.
-            if level >= 3 || (level == 2 && self.begun == Begun::Watched) {
+            // Who looks on, or has joined what another run began, ends nothing by leaving.
+            if level == 2 && self.begun == Begun::Joined && !self.may_end() {
+                return self.left_to_its_run();
+            }
+            if level >= 3 || (level == 2 && !self.may_end()) {
                 return self.left_alone("it was left alone");
             }
             stopping = level == 2;
+            // A host that takes every login and then says nothing would be asked for ever.
+            speechless = match self.ear.last_word == last_word {
+                true => speechless + asked.elapsed(),
+                false => Duration::ZERO,
+            };
+            if speechless > SPEECHLESS {
+                return self.left_alone(&format!(
+                    "the host takes every login and then says nothing of the step, for {} s by \
+                     now: does a disk there hang?",
+                    speechless.as_secs()
+                ));
+            }
             let time = match stopping {
                 true => STOP_RECONNECT,
                 false => self.line.course.limits.reconnect,
@@ -141,6 +172,15 @@ impl<'a, 'l> Supervised<'a, 'l> {
             .supervise(&call, &mut |news| ear.hear(news))
     }
 
+    fn left_to_its_run(&self) -> StepResult {
+        let why = format!(
+            "run {run} began it, so it goes on: `attach {run}` follows it, `cancel {run}` ends it, \
+             and so does a run with --take-over",
+            run = self.run
+        );
+        StepResult::Unknown { why }
+    }
+
     fn left_alone(&self, why: &str) -> StepResult {
         let why = format!(
             "{why}; what was started there goes on: `attach {}` follows it, running again joins it",
@@ -180,18 +220,21 @@ struct Ear<'a> {
     filter: TextFilter,
     /// How many bytes of the output are known, or known to be missing.
     heard: u64,
+    /// When the supervisor said anything at all.
+    last_word: Instant,
     silent_since: Instant,
     /// After how much silence the next warning is due.
     patience: Duration,
 }
 
 impl<'a> Ear<'a> {
-    fn new(course: &'a Course, step: &'a Step) -> Ear<'a> {
+    fn new(course: &'a Course, step: &'a Step, secrets: &[String]) -> Ear<'a> {
         Ear {
             course,
             id: &step.id,
-            filter: TextFilter::new(&step.redact),
+            filter: TextFilter::new(&[&step.redact, secrets].concat()),
             heard: 0,
+            last_word: Instant::now(),
             silent_since: Instant::now(),
             patience: course.limits.silence,
         }
@@ -199,6 +242,7 @@ impl<'a> Ear<'a> {
 
     fn hear(&mut self, news: StepNews<'_>) {
         let id = self.id.clone();
+        self.last_word = Instant::now();
         match news {
             StepNews::Output(bytes) => {
                 self.heard += bytes.len() as u64;

@@ -35,6 +35,9 @@ pub struct Limits {
     pub keep_scripts: bool,
     /// What a step does when another run's step has its host.
     pub on_lock: OnLock,
+    /// How long a look at a host may take, from the question to the whole answer; the operator's own
+    /// command may take as long as it likes.
+    pub look: Duration,
     /// For how long a lost connection is tried again.
     pub reconnect: Duration,
     /// When a step is ended by its host; never without.
@@ -63,6 +66,8 @@ impl Default for Limits {
             forks: 50,
             keep_scripts: false,
             on_lock: OnLock::Refuse,
+            // Two minutes more than a check of health may take; the checks of a host run at once.
+            look: Duration::from_secs(3 * 60),
             reconnect: Duration::from_secs(5 * 60),
             step_deadline: None,
             silence: Duration::from_secs(5 * 60),

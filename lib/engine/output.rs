@@ -92,14 +92,24 @@ impl TextFilter {
     }
 
     fn text(&self, bytes: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(bytes).into_owned();
-        for secret in &self.secrets {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret.as_str(), BLOT);
-            }
-        }
-        visible(&text)
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        visible(&replaced(text, &self.secrets))
     }
+}
+
+/// Blots texts out of another one.
+pub(super) fn without(text: String, secrets: &[String]) -> String {
+    replaced(text, &TextFilter::new(secrets).secrets)
+}
+
+/// Blots texts out, in the order in which they're given.
+fn replaced(mut text: String, secrets: &[String]) -> String {
+    for secret in secrets {
+        if text.contains(secret.as_str()) {
+            text = text.replace(secret.as_str(), BLOT);
+        }
+    }
+    text
 }
 
 /// Writes control characters so that they can be seen but not act: `\u{1b}` becomes `␛`.

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::events::EventSink;
 use super::follow::Supervised;
-use super::{Answer, Cancel, Limits, Unreachable};
+use super::{Answer, Cancel, Limits, Unreachable, output};
 use crate::event::{Fact, StepResult};
 use crate::model::{Host, Sudo};
 use crate::plan::{Mode, RunIdentity, Step};
-use crate::transport::{Connection, QueryOutput, Transport, TransportError, TransportErrorKind};
-
-/// Ends whatever a connection is blocked in.
-type Interrupter = Box<dyn Fn() + Send + Sync>;
+use crate::transport::{
+    Connection, Interrupter, QueryOutput, Transport, TransportError, TransportErrorKind,
+};
 
 /// How often a connection that is cut before the login is tried at first.
 const FIRST_TRIES: usize = 3;
@@ -115,8 +114,11 @@ impl Session {
         let (result, answer) = match carry_out(&mut line, step) {
             Ok(ended) => ended,
             Err(error) => {
-                if error.kind == TransportErrorKind::Lost {
-                    *link = Link::Closed;
+                match error.kind {
+                    TransportErrorKind::Lost => *link = Link::Closed,
+                    // What it was asked goes on hanging: whatever comes next would wait as long.
+                    TransportErrorKind::Timeout => *link = Link::Failed(error.clone().into()),
+                    _ => {}
                 }
                 (StepResult::Unknown { why: error.message }, None)
             }
@@ -148,12 +150,20 @@ impl Session {
     }
 
     fn open(&self, course: &Course) -> Result<Box<dyn Connection>, TransportError> {
-        let connection = course.transport.connect(&self.host, &course.sudo)?;
-        *self
-            .interrupter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(connection.interrupter());
-        Ok(connection)
+        let interrupter = || {
+            self.interrupter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        // From the first moment on: a host that says nothing is waited for while connecting, too.
+        let mut tell = |handle| *interrupter() = Some(handle);
+        let transport = &course.transport;
+        let opened = transport.connect_interruptibly(&self.host, &course.sudo, &mut tell);
+        if opened.is_err() {
+            // It would hold the wire open.
+            *interrupter() = None;
+        }
+        opened
     }
 }
 
@@ -252,14 +262,18 @@ fn carry_out(
 ) -> Result<(StepResult, Option<Answer>), TransportError> {
     match &step.mode {
         Mode::Query => {
-            let output = ask(line, step)?;
-            let text = String::from_utf8_lossy(&output.output).into_owned();
+            let said = ask(line, step)?;
+            let mut text = String::from_utf8_lossy(&said.output).into_owned();
+            // What a program reads stays as it is; what the operator reads holds no password.
+            if !step.is_read_only() {
+                text = output::without(text, &line.connection()?.secrets());
+            }
             let answer = Answer {
                 text,
-                status: output.status,
+                status: said.status,
                 at: jiff::Timestamp::now(),
             };
-            Ok((StepResult::of_status(output.status), Some(answer)))
+            Ok((StepResult::of_status(said.status), Some(answer)))
         }
         Mode::CancelRun { run } => {
             let run_of_ours = &line.course.run;
@@ -293,11 +307,15 @@ fn carry_out(
 /// Asks a query; one that changes nothing is asked once more over a new connection where the first
 /// was lost. A command of the operator's is never sent twice.
 fn ask(line: &mut Line<'_>, step: &Step) -> Result<QueryOutput, TransportError> {
-    match line.connection()?.query(&step.script) {
-        Err(lost) if lost.kind == TransportErrorKind::Lost && step.is_read_only() => {
+    if !step.is_read_only() {
+        return line.connection()?.query(&step.script);
+    }
+    let limit = line.course.limits.look;
+    match line.connection()?.query_within(&step.script, limit) {
+        Err(lost) if lost.kind == TransportErrorKind::Lost => {
             let level = line.course.cancel.level();
             line.reconnect(&lost, ASK_AGAIN.min(line.course.limits.reconnect), level)?;
-            line.connection()?.query(&step.script)
+            line.connection()?.query_within(&step.script, limit)
         }
         said => said,
     }

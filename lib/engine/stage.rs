@@ -47,6 +47,10 @@ pub(super) async fn run(active: &mut ActiveRun<'_>, stage: &Stage) {
     let leaders = runnable.len() - stage.leaders.min(runnable.len());
     let (followers, leaders) = runnable.split_at(leaders);
     let (canaries, others) = followers.split_at(stage.canaries.min(followers.len()));
+    if !canaries.is_empty() && !others.is_empty() {
+        work.tell_held(others.iter().copied(), "a canary goes first")
+            .await;
+    }
     work.run_all(canaries, Some(0)).await;
     if work.failures > 0 {
         for step in others {
@@ -91,12 +95,18 @@ impl Work<'_, '_> {
     async fn run_all(&mut self, steps: &[&Step], max_failures: Option<usize>) {
         let mut waiting: VecDeque<&Step> = steps.iter().copied().collect();
         let mut running: JoinSet<(StepId, Turn)> = JoinSet::new();
+        let mut told: Option<String> = None;
         loop {
             while running.len() < self.at_once() && self.why_stop(max_failures).is_none() {
                 let Some(step) = waiting.pop_front() else {
                     break;
                 };
                 self.spawn(step, &mut running);
+            }
+            let why = (!running.is_empty()).then(|| self.why_hold()).flatten();
+            if let Some(why) = why.filter(|why| !waiting.is_empty() && told.as_ref() != Some(why)) {
+                self.tell_held(waiting.iter().copied(), &why).await;
+                told = Some(why);
             }
             tokio::select! {
                 ended = running.join_next() => match ended {
@@ -127,6 +137,33 @@ impl Work<'_, '_> {
             .min(in_flight)
             .max(1)
             .min(room.saturating_sub(self.failures))
+    }
+
+    /// What keeps further steps from starting beside those that run, where it's the cluster file's
+    /// word; that there are only so many forks is no news.
+    fn why_hold(&self) -> Option<String> {
+        let forks = self.active.engine.limits.forks;
+        let in_flight = self.stage.max_in_flight.unwrap_or(usize::MAX);
+        match self.stage.room {
+            Some(room) if room <= forks.min(in_flight) => {
+                let more = room.saturating_sub(self.failures);
+                Some(format!(
+                    "min_up: {more} of {} may be down at once",
+                    self.stage.name
+                ))
+            }
+            _ if in_flight < forks => Some(format!("max_in_flight: {in_flight} at once")),
+            _ => None,
+        }
+    }
+
+    async fn tell_held<'s>(&self, steps: impl Iterator<Item = &'s Step>, why: &str) {
+        let fact = Fact::StepsHeld {
+            stage: self.stage.name.clone(),
+            why: why.to_owned(),
+            steps: steps.map(|step| step.id.clone()).collect(),
+        };
+        self.active.events.send(fact).await;
     }
 
     fn spawn(&self, step: &Step, running: &mut JoinSet<(StepId, Turn)>) {

@@ -115,6 +115,15 @@ pub enum Fact {
         /// Whose step that was.
         holder: String,
     },
+    /// Steps of the open stage may not start yet, until others of it have ended.
+    StepsHeld {
+        /// Their stage.
+        stage: String,
+        /// What holds them, in words: `min_up: 1 of them may be down at once`.
+        why: String,
+        /// Them.
+        steps: Vec<StepId>,
+    },
     /// A step has printed nothing for a while.
     StepSilent {
         /// Which.

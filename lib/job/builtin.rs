@@ -55,6 +55,7 @@ impl BuiltinJob {
                 provides: Vec::new(),
                 needs_release: false,
                 packages: Vec::new(),
+                needs_one_release: None,
             },
             health: Health {
                 services: Vec::new(),
@@ -94,6 +95,12 @@ impl BuiltinJob {
     pub fn packages(mut self, packages: &[&str]) -> Self {
         let packages = packages.iter().copied().map(str::to_owned);
         self.facts.packages.extend(packages);
+        self
+    }
+
+    /// Says that all its hosts need the same release of the system, and why.
+    pub fn needs_one_release(mut self, why: &str) -> Self {
+        self.facts.needs_one_release = Some(why.to_owned());
         self
     }
 
@@ -159,8 +166,12 @@ fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<S
     script.render().map_err(as_error)
 }
 
-/// Functions that install Debian's packages, for jobs that bring their own and for bootstrap.
+/// Functions that install Debian's packages, for jobs that bring their own and for bootstrap; they
+/// need those of [`INSTALLED`].
 pub const PACKAGES: &str = include_str!("../../deploy/packages.sh");
+
+/// Functions that ask dpkg which packages are installed; every job's script but a removal has them.
+pub const INSTALLED: &str = include_str!("../../deploy/installed.sh");
 
 impl Job for BuiltinJob {
     fn facts(&self) -> &JobFacts {

@@ -4,6 +4,7 @@
 use askama::Template;
 use serde::{Deserialize, Serialize};
 
+use super::builtin::INSTALLED;
 use super::health::{Check, Health};
 use super::{Action, JobError};
 use crate::script::Values;
@@ -69,6 +70,7 @@ pub(super) fn assemble(
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
     let mut pieces = vec![prelude.render().map_err(as_error)?];
     if action != Action::Remove {
+        pieces.push(INSTALLED.to_owned());
         pieces.push(health_part(health).render().map_err(as_error)?);
     }
     match action {

@@ -9,11 +9,11 @@ mod frame;
 mod health;
 mod site;
 
-pub use builtin::{BuiltinJob, PACKAGES};
+pub use builtin::{BuiltinJob, INSTALLED, PACKAGES};
 pub use catalog::Catalog;
 pub use context::{Context, Secrets, home_of};
 pub use health::{Check, Health};
-pub use site::SiteJobError;
+pub use site::{SiteJobError, read_by_shells};
 
 use crate::cluster_file::Place;
 use crate::model::JobFacts;

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::limit::write_error_words;
 use crate::plan::StepId;
 
 /// The tool's folder below a state home.
@@ -16,17 +17,31 @@ const TOOL: &str = "paas-cluster-build";
 /// The name of the link to the newest run.
 const LATEST: &str = "latest";
 
+/// The name of the file that marks the folder of a run that was only looked at from here.
+const WATCHED: &str = "watched";
+
+/// The file that marks a run which changed no host by a plan.
+const ASIDE: &str = "aside";
+
 /// Why a run's folder can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Nothing says where state is kept.
-    #[error("no state folder: set --state-dir, XDG_STATE_HOME (an absolute path) or HOME")]
-    NoStateDir,
+    #[error(
+        "there's no folder to keep state in: --state-dir isn't given, {xdg_state_home}, {home}\n\
+         help: name a folder with --state-dir, or set HOME"
+    )]
+    NoStateDir {
+        /// What the variable is, in words.
+        xdg_state_home: String,
+        /// What the variable is, in words.
+        home: String,
+    },
     /// The cluster's name or the run's id can't be the name of a folder.
     #[error("`{0}` can't be the name of a folder")]
     BadName(String),
     /// The system refused.
-    #[error("can't make {}: {source}", .path.display())]
+    #[error("can't make {}: {}", .path.display(), write_error_words(source))]
     Io {
         /// Which folder or file.
         path: PathBuf,
@@ -40,7 +55,7 @@ pub enum FolderError {
 /// directory specification has it.
 ///
 /// # Errors
-/// [`FolderError::NoStateDir`] when none is usable.
+/// [`FolderError::NoStateDir`] when none is usable, with what each variable is.
 pub fn state_dir(
     given: Option<&Path>,
     xdg_state_home: Option<&OsStr>,
@@ -53,7 +68,18 @@ pub fn state_dir(
     absolute(xdg_state_home)
         .or_else(|| absolute(home).map(|home| home.join(".local/state")))
         .map(|base| base.join(TOOL))
-        .ok_or(FolderError::NoStateDir)
+        .ok_or_else(|| FolderError::NoStateDir {
+            xdg_state_home: variable_words("XDG_STATE_HOME", xdg_state_home),
+            home: variable_words("HOME", home),
+        })
+}
+
+fn variable_words(name: &str, value: Option<&OsStr>) -> String {
+    match value {
+        None => format!("{name} isn't set"),
+        Some(value) if value.is_empty() => format!("{name} is empty"),
+        Some(value) => format!("{name} is {value:?}, which isn't an absolute path"),
+    }
 }
 
 /// The folder of one run.
@@ -120,6 +146,31 @@ impl RunFolder {
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
+    /// Tells whether the journal is that of somebody who only looked on: whether the run lives, it
+    /// doesn't tell.
+    pub fn is_watched(&self) -> bool {
+        self.path.join(WATCHED).exists()
+    }
+
+    /// Tells whether the process that this machine ran the run with is known to be dead.
+    pub fn is_dead(&self) -> bool {
+        self.journal().exists() && !self.is_watched() && !self.is_live()
+    }
+
+    /// Tells whether the run only asked or rehearsed: such runs don't push out those that changed
+    /// hosts.
+    pub fn is_aside(&self) -> bool {
+        self.path.join(ASIDE).exists()
+    }
+
+    /// Marks the run as one that only asked or rehearsed.
+    pub(super) fn put_aside(&self) -> Result<(), FolderError> {
+        let path = self.path.join(ASIDE);
+        make_private_file(&path)
+            .map(|_| ())
+            .map_err(|e| failed(&path, e))
+    }
+
     /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -141,10 +192,25 @@ impl RunFolder {
 
     /// Makes the folder and points `latest` at it.
     pub(super) fn create(&self) -> Result<(), FolderError> {
-        let steps = self.path.join("steps");
-        make_private_dir(&steps).map_err(|e| failed(&steps, e))?;
+        self.create_beside()?;
         let link = self.path.with_file_name(LATEST);
         self.point_latest(&link).map_err(|e| failed(&link, e))
+    }
+
+    /// Makes the folder for somebody who only looks on.
+    pub(super) fn create_watched(&self) -> Result<(), FolderError> {
+        self.create()?;
+        let mark = self.path.join(WATCHED);
+        match make_private_file(&mark) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(&mark, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the folder; `latest` stays with the newest run of a plan.
+    pub(super) fn create_beside(&self) -> Result<(), FolderError> {
+        let steps = self.path.join("steps");
+        make_private_dir(&steps).map_err(|e| failed(&steps, e))
     }
 
     /// Replaces the link by a rename, so that it's never missing.
@@ -164,8 +230,8 @@ impl RunFolder {
     }
 }
 
-/// Removes the oldest runs beside this one, beyond so many; a live one stays. What can't be removed
-/// stays as well: it's only a matter of room.
+/// Removes the oldest runs beside this one and of its kind, beyond so many; a live one stays. What
+/// can't be removed stays as well: it's only a matter of room.
 pub(super) fn prune(newest: &RunFolder, keep: usize) {
     let Some(runs) = newest.path.parent() else {
         return;
@@ -176,7 +242,8 @@ pub(super) fn prune(newest: &RunFolder, keep: usize) {
     else {
         return;
     };
-    let all = RunFolder::all(state, cluster);
+    let mut all = RunFolder::all(state, cluster);
+    all.retain(|run| run.is_aside() == newest.is_aside());
     let surplus = all.len().saturating_sub(keep);
     for old in all.iter().take(surplus) {
         if old != newest && !old.is_live() {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::folder::{FolderError, RunFolder, failed, make_private_file, prune};
+use super::limit::write_error_words;
 use super::step_log::StepLog;
 use crate::event::{Event, Fact};
 use crate::plan::StepId;
@@ -13,6 +14,9 @@ use crate::run_state::dropped_words;
 
 /// How many runs of a cluster are kept on this machine.
 const KEPT_RUNS: usize = 200;
+
+/// How many of what is no run of a plan are kept beside them.
+const KEPT_ASIDE: usize = 100;
 
 /// The journal of a run that is being written.
 ///
@@ -34,8 +38,9 @@ pub struct Journal {
 /// Why recording a run ended early.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the journal ends here, the run goes on without it: can't write {}: {source}",
-    .path.display()
+    "the journal ends here, the run goes on without it: can't write {}: {}",
+    .path.display(),
+    write_error_words(source)
 )]
 pub struct JournalError {
     /// The file that couldn't be written.
@@ -52,12 +57,39 @@ impl Journal {
     pub fn create(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
         let folder = RunFolder::of(state, cluster, run)?;
         folder.create()?;
+        Journal::begin(folder, KEPT_RUNS)
+    }
+
+    /// Makes the same for a run that another controller has, and that is only looked at.
+    ///
+    /// # Errors
+    /// As for a run of one's own.
+    pub fn watch(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
+        let folder = RunFolder::of(state, cluster, run)?;
+        // Marked before there is a journal: at no moment it looks like a run that this machine had.
+        folder.create_watched()?;
+        Journal::begin(folder, KEPT_RUNS)
+    }
+
+    /// Makes the journal of what is no run of a plan, such as `exec` and `lab`: it's listed among
+    /// the runs, and has room of its own beside them.
+    ///
+    /// # Errors
+    /// As for [`Journal::create`].
+    pub fn create_aside(state: &Path, cluster: &str, run: &str) -> Result<Journal, FolderError> {
+        let folder = RunFolder::of(state, cluster, run)?;
+        folder.create_beside()?;
+        folder.put_aside()?;
+        Journal::begin(folder, KEPT_ASIDE)
+    }
+
+    fn begin(folder: RunFolder, keep: usize) -> Result<Journal, FolderError> {
         let path = folder.journal();
         let file = make_private_file(&path).map_err(|e| failed(&path, e))?;
         // Held for as long as this process lives, so that others can tell a live run from one whose
         // controller is dead. A file system without locks makes every run look dead, no more.
         let _ = file.try_lock();
-        prune(&folder, KEPT_RUNS);
+        prune(&folder, keep);
         Ok(Journal {
             folder,
             file,

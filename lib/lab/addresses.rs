@@ -215,6 +215,7 @@ mod tests {
             name: format!("m{index}"),
             address,
             room,
+            suite: Default::default(),
         }
     }
 

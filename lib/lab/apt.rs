@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::command;
 use super::error::{At, Error};
+use super::suite::Suite;
 
 /// The keyring in every Debian root that signs the suites used here.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -43,7 +44,7 @@ pub(super) struct Source {
 pub(super) struct Settings {
     /// The mirror that debootstrap fetches from.
     pub(super) mirror: String,
-    /// The text of sources.list.
+    /// The text of apt's sources, as the release writes them.
     pub(super) sources: String,
     /// The text of a file in apt.conf.d.
     pub(super) config: String,
@@ -52,18 +53,21 @@ pub(super) struct Settings {
 }
 
 /// Reads this computer's settings; none is returned where no mirror is known.
-pub(super) fn settings(suite: &str) -> Result<Option<Settings>, Error> {
+pub(super) fn settings(suite: Suite) -> Result<Option<Settings>, Error> {
     let chosen = match std::env::var("PAAS_LAB_MIRROR") {
-        Ok(mirror) if !mirror.is_empty() => vec![(mirror, suite.to_owned())],
-        _ => choose(&read_sources(Path::new("/etc/apt"))?, suite),
+        Ok(mirror) if !mirror.is_empty() => vec![(mirror, suite.name().to_owned())],
+        _ => choose(&read_sources(Path::new("/etc/apt"))?, suite.name()),
     };
     let Some((mirror, _)) = chosen.first().cloned() else {
         return Ok(None);
     };
-    let sources = chosen
-        .iter()
-        .map(|(uri, suite)| format!("deb [signed-by={KEYRING}] {uri} {suite} main\n"))
-        .collect();
+    let source = |(uri, name): &(String, String)| match suite.has_sources_file() {
+        true => format!(
+            "Types: deb\nURIs: {uri}\nSuites: {name}\nComponents: main\nSigned-By: {KEYRING}\n\n"
+        ),
+        false => format!("deb [signed-by={KEYRING}] {uri} {name} main\n"),
+    };
+    let sources = chosen.iter().map(source).collect();
 
     let dump = match command::find("apt-config") {
         Some(_) => command::run("apt-config", ["dump"])?,
@@ -135,13 +139,14 @@ fn choose(sources: &[Source], release: &str) -> Vec<(String, String)> {
             .chain(more.into_iter().flatten())
             .collect();
     }
-    let other = sources
-        .iter()
-        .filter(usable)
-        .find(|s| RELEASES.contains(&s.suite.as_str()));
-    other
-        .map(|source| (source.uri.clone(), release.to_owned()))
-        .into_iter()
+    let lent = |own: &str, end: &str| {
+        let source = first(&format!("{own}{end}"))?;
+        Some((source.0, format!("{release}{end}")))
+    };
+    let own = RELEASES.into_iter().find(|name| first(name).is_some());
+    own.into_iter()
+        .flat_map(|own| ["", "-updates", "-security"].map(|end| lent(own, end)))
+        .flatten()
         .collect()
 }
 
@@ -323,8 +328,12 @@ Components: main
             .filter_map(|line| one_line(line.trim()))
             .flatten()
             .collect();
-        let expected = ("http://m.example/debian".to_owned(), "bookworm".to_owned());
-        assert_eq!(choose(&sources, "bookworm"), [expected]);
+        let expected = [
+            ("http://m.example/debian", "bookworm"),
+            ("http://m.example/debian-security", "bookworm-security"),
+        ];
+        let expected = expected.map(|(uri, suite)| (uri.to_owned(), suite.to_owned()));
+        assert_eq!(choose(&sources, "bookworm"), expected);
         assert!(choose(&[], "bookworm").is_empty());
     }
 

@@ -14,10 +14,9 @@ use super::command;
 use super::error::{At, Error};
 use super::network;
 use super::state::{self, Folders, Lock};
+use super::suite::Suite;
 
-/// The Debian release of the machines.
-pub(super) const SUITE: &str = "bookworm";
-/// Signs that release.
+/// Signs every release.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// What a machine has on top of the smallest Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-server,sudo,iproute2,ca-certificates";
@@ -48,6 +47,7 @@ const MASKED: [&str; 3] = [
 
 /// Everything that decides what is in a base.
 struct Recipe {
+    suite: Suite,
     apt: apt::Settings,
     /// What is installed beyond the smallest machine, in order.
     preinstalled: Vec<String>,
@@ -58,7 +58,7 @@ impl Recipe {
     fn folder(&self) -> String {
         let mut digest = Sha256::new();
         let settings = [&self.apt.mirror, &self.apt.sources, &self.apt.config];
-        let fixed = [SUITE, PACKAGES].into_iter().chain(MASKED);
+        let fixed = [self.suite.name(), PACKAGES].into_iter().chain(MASKED);
         let files = FILES.into_iter().flat_map(<[&str; 2]>::from);
         for text in settings
             .into_iter()
@@ -76,7 +76,7 @@ impl Recipe {
             .take(6)
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        format!("base-{SUITE}-{short}")
+        format!("base-{}-{short}", self.suite)
     }
 }
 
@@ -84,15 +84,17 @@ impl Recipe {
 /// that has these packages already.
 pub(super) fn ensure(
     folders: &Folders,
+    suite: Suite,
     preinstalled: &[String],
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, Error> {
-    let Some(apt) = apt::settings(SUITE)? else {
+    let Some(apt) = apt::settings(suite)? else {
         return Err(Error::Refused(vec![
             "no Debian mirror is known; set PAAS_LAB_MIRROR".into(),
         ]));
     };
     let recipe = Recipe {
+        suite,
         apt,
         preinstalled: preinstalled.to_vec(),
     };
@@ -102,7 +104,7 @@ pub(super) fn ensure(
     }
     let plain = match preinstalled {
         [] => None,
-        _ => Some(ensure(folders, &[], progress)?),
+        _ => Some(ensure(folders, suite, &[], progress)?),
     };
     let _lock = Lock::take(&lock_path(folders), &mut || {
         progress("base: waiting for another lab that is building it");
@@ -118,7 +120,7 @@ pub(super) fn ensure(
     let half = ready.with_extension("half");
     if let Some(plain) = plain {
         progress(&format!(
-            "base: installing {} (once)",
+            "base: installing {} on Debian {suite} (once)",
             preinstalled.join(", ")
         ));
         command::finish(command::leashed("cp", ["-a"]).arg(&plain).arg(&half))?;
@@ -127,7 +129,7 @@ pub(super) fn ensure(
         return Ok(ready);
     }
     progress(&format!(
-        "base: building Debian {SUITE} from {} (once)",
+        "base: building Debian {suite} from {} (once)",
         recipe.apt.mirror
     ));
     bootstrap(&recipe, &half)?;
@@ -172,7 +174,7 @@ fn bootstrap(recipe: &Recipe, root: &Path) -> Result<(), Error> {
     let include = format!("--include={PACKAGES}");
     let mut command = command::leashed(
         "debootstrap",
-        ["--variant=minbase", &keyring, &include, SUITE],
+        ["--variant=minbase", &keyring, &include, recipe.suite.name()],
     );
     command.arg(root).arg(&recipe.apt.mirror);
     command::finish(with_proxy(recipe, &mut command)).map(drop)
@@ -247,8 +249,14 @@ fn with_proxy<'a>(recipe: &Recipe, command: &'a mut Command) -> &'a mut Command 
 
 /// Writes the files that all machines share.
 fn furnish(recipe: &Recipe, root: &Path) -> Result<(), Error> {
+    // debootstrap leaves one, whatever the release.
+    state::remove_file(&root.join("etc/apt/sources.list"))?;
+    let sources = match recipe.suite.has_sources_file() {
+        true => "etc/apt/sources.list.d/debian.sources",
+        false => "etc/apt/sources.list",
+    };
     let apt = [
-        ("etc/apt/sources.list", recipe.apt.sources.as_str()),
+        (sources, recipe.apt.sources.as_str()),
         ("etc/apt/apt.conf.d/90lab", &recipe.apt.config),
     ];
     for (path, text) in FILES.into_iter().chain(apt) {
@@ -298,6 +306,7 @@ mod tests {
             proxy: None,
         };
         Recipe {
+            suite: Suite::Bookworm,
             apt,
             preinstalled: Vec::new(),
         }
@@ -312,6 +321,9 @@ mod tests {
         let mut more = recipe("http://a.example");
         more.preinstalled.push("haproxy".into());
         assert_ne!(one, more.folder());
+        let mut newer = recipe("http://a.example");
+        newer.suite = Suite::Trixie;
+        assert!(newer.folder().starts_with("base-trixie-"));
     }
 
     #[test]

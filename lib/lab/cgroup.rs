@@ -46,6 +46,11 @@ pub(super) fn usable(hierarchies: &[Hierarchy]) -> bool {
     hierarchies.iter().any(|hierarchy| hierarchy.tracks)
 }
 
+/// Says whether one of them is of version 2.
+pub(super) fn has_version_2(hierarchies: &[Hierarchy]) -> bool {
+    hierarchies.iter().any(|hierarchy| hierarchy.unified)
+}
+
 fn parse(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -245,8 +250,8 @@ mod tests {
         let paths: Vec<_> = found.iter().map(|h| h.path.to_str().unwrap()).collect();
         let expected = ["cpu,cpuacct", "memory", "systemd", "unified"];
         assert_eq!(paths, expected.map(|name| format!("/sys/fs/cgroup/{name}")));
-        assert!(usable(&found));
-        assert!(!usable(&found[..2]));
+        assert!(usable(&found) && has_version_2(&found));
+        assert!(!usable(&found[..2]) && !has_version_2(&found[..3]));
         assert!(found[2].tracks && !found[3].tracks && found[1].memory);
     }
 

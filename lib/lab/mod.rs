@@ -25,6 +25,7 @@ mod power;
 mod requirements;
 mod spec;
 mod state;
+mod suite;
 mod up;
 
 use std::net::IpAddr;
@@ -39,6 +40,7 @@ use state::{Folders, Lock, MachineRecord, Record};
 pub use error::Error;
 pub use requirements::{Missing, requirements};
 pub use spec::{Machine, Spec};
+pub use suite::Suite;
 
 /// How a machine is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct MachineStatus {
     pub address: IpAddr,
     /// Its room.
     pub room: Option<String>,
+    /// Its Debian release.
+    pub suite: Suite,
     /// How it is doing.
     pub state: State,
     /// Its PID 1, as this computer numbers it, while the power is on.
@@ -173,6 +177,7 @@ impl Lab {
                 memory: leader.and_then(|_| groups.memory(machine.index)),
                 name: machine.name,
                 room: machine.room,
+                suite: machine.suite,
             })
         };
         self.record()?.machines.into_iter().map(status).collect()
@@ -344,6 +349,7 @@ impl Lab {
             name: machine.name,
             address: IpAddr::V4(machine.address),
             room: machine.room,
+            suite: Some(machine.suite),
         };
         Ok(Spec {
             name: self.name.clone(),

@@ -17,6 +17,7 @@ use super::error::{At, Error};
 use super::names::Names;
 use super::network;
 use super::state;
+use super::suite::Suite;
 
 /// What the launcher runs; its arguments are explained there.
 const LAUNCH: &str = include_str!("launch.sh");
@@ -33,6 +34,7 @@ pub(super) struct Boot<'a> {
     pub(super) bridge: String,
     pub(super) disk: &'a Disk,
     pub(super) base: &'a Path,
+    pub(super) suite: Suite,
 }
 
 /// Says whether the power is on: whether a launcher holds the machine's lock.
@@ -90,6 +92,10 @@ pub(super) fn boot(names: &Names, groups: &Groups, boot: &Boot<'_>) -> Result<()
         .current_dir("/")
         .stdout(Stdio::from(log))
         .stderr(Stdio::from(errors));
+    if boot.suite.needs_cgroup2() {
+        // systemd-nspawn then gives the machine version 2 alone, on a computer that has both, too.
+        launcher.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+    }
     let mut child = launcher
         .spawn()
         .at("start the launcher in", disk.folder())?;

@@ -9,6 +9,7 @@ use super::apt;
 use super::base;
 use super::cgroup;
 use super::command;
+use super::suite::Suite;
 
 /// Tools, each with the Debian package that has it.
 const TOOLS: [(&str, &str); 14] = [
@@ -79,7 +80,7 @@ pub fn requirements() -> Result<(), Vec<Missing>> {
             remedy,
         ));
     }
-    match apt::settings(base::SUITE) {
+    match apt::settings(Suite::default()) {
         Ok(Some(_)) => {}
         Ok(None) => {
             let remedy = "set PAAS_LAB_MIRROR to the address of one";
@@ -100,6 +101,33 @@ pub fn requirements() -> Result<(), Vec<Missing>> {
     } else {
         Err(missing)
     }
+}
+
+/// Finds what keeps this computer from booting one release, beyond what every lab needs.
+pub(super) fn missing_for(suite: Suite) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    let script = format!("/usr/share/debootstrap/scripts/{suite}");
+    if !Path::new(&script).exists() {
+        let remedy = format!(
+            "install a newer debootstrap, or have this one treat it as the others by \
+             `ln -s sid {script}`"
+        );
+        let what = format!("a debootstrap that knows Debian {suite}");
+        missing.push(Missing::new(what, remedy));
+    }
+    let key = format!("/usr/share/keyrings/debian-archive-{suite}-stable.gpg");
+    if !Path::new(&key).exists() {
+        let remedy = "install a newer package debian-archive-keyring";
+        missing.push(Missing::new(format!("the key of Debian {suite}"), remedy));
+    }
+    let has_cgroup2 = cgroup::hierarchies().is_ok_and(|found| cgroup::has_version_2(&found));
+    if suite.needs_cgroup2() && !has_cgroup2 {
+        let remedy = "mount one by `mkdir -p /sys/fs/cgroup/unified && \
+                      mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified`";
+        let what = format!("cgroup version 2, which Debian {suite} can't start without");
+        missing.push(Missing::new(what, remedy));
+    }
+    missing
 }
 
 /// Tries what only this computer's kernel can tell.

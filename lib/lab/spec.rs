@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::addresses::{self, Net};
 use super::error::Error;
 use super::state::{MachineRecord, Record};
+use super::suite::Suite;
 
 /// The most machines of one lab; their index has three digits in the names of their links.
 const MOST: usize = 250;
@@ -40,6 +41,9 @@ pub struct Machine {
     pub address: IpAddr,
     /// Its room. Rooms have a network of their own and can be cut from each other.
     pub room: Option<String>,
+    /// Its Debian release; none is the one that it has already and, for a new machine, the one that
+    /// `PAAS_LAB_SUITE` names, or Debian 12.
+    pub suite: Option<Suite>,
 }
 
 /// Checks that a lab's name can be a folder and part of other names.
@@ -116,7 +120,8 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
 
 /// Merges a checked specification into what is there: machines that are new are added, those that
 /// are there stay as they are, and those that aren't asked for any more stay, too.
-pub(super) fn merge(spec: &Spec, old: Option<Record>) -> Result<Record, Error> {
+/// New machines for which nothing else is asked get the suite `usual`.
+pub(super) fn merge(spec: &Spec, old: Option<Record>, usual: Suite) -> Result<Record, Error> {
     let mut problems = Vec::new();
     let mut record = old.unwrap_or_else(|| Record {
         user: spec.user.clone(),
@@ -149,6 +154,12 @@ pub(super) fn merge(spec: &Spec, old: Option<Record>) -> Result<Record, Error> {
             if there.address != address || there.room != machine.room {
                 problems.push(format!("machine {} is at {}", there.name, place(there)));
             }
+            if machine.suite.is_some_and(|suite| suite != there.suite) {
+                problems.push(format!(
+                    "machine {} has {} already",
+                    there.name, there.suite
+                ));
+            }
             continue;
         }
         if let Some(there) = record
@@ -168,6 +179,7 @@ pub(super) fn merge(spec: &Spec, old: Option<Record>) -> Result<Record, Error> {
             name: machine.name.clone(),
             address,
             room: machine.room.clone(),
+            suite: machine.suite.unwrap_or(usual),
         });
     }
     for (base, used) in addresses::networks(&record.machines) {
@@ -210,6 +222,7 @@ mod tests {
             name: name.into(),
             address: address.parse().unwrap(),
             room: None,
+            suite: None,
         };
         Spec {
             name: "test".into(),
@@ -249,8 +262,13 @@ mod tests {
 
     #[test]
     fn machines_are_added_and_the_others_stay() {
-        let first = merge(&spec(&[("a", "10.98.1.1")]), None).unwrap();
-        let second = merge(&spec(&[("b", "10.98.2.1")]), Some(first.clone())).unwrap();
+        let first = merge(&spec(&[("a", "10.98.1.1")]), None, Suite::Bookworm).unwrap();
+        let second = merge(
+            &spec(&[("b", "10.98.2.1")]),
+            Some(first.clone()),
+            Suite::Bookworm,
+        )
+        .unwrap();
         assert_eq!(second.machines[0], first.machines[0]);
         assert_eq!(
             (second.machines[1].index, second.machines[1].name.as_str()),
@@ -264,10 +282,32 @@ mod tests {
 
     #[test]
     fn what_would_move_a_machine_is_refused() {
-        let there = merge(&spec(&[("a", "10.98.1.1")]), None).unwrap();
+        let there = merge(&spec(&[("a", "10.98.1.1")]), None, Suite::Bookworm).unwrap();
         for machines in [("a", "10.98.1.2"), ("b", "10.98.1.1"), ("c", "10.98.1.254")] {
-            let error = merge(&spec(&[machines]), Some(there.clone())).unwrap_err();
+            let error =
+                merge(&spec(&[machines]), Some(there.clone()), Suite::Bookworm).unwrap_err();
             assert!(error.to_string().contains("lab down"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_machine_keeps_its_suite() {
+        let mut asked = spec(&[("a", "10.98.1.1"), ("b", "10.98.1.2")]);
+        asked.machines[1].suite = Some(Suite::Trixie);
+        let there = merge(&asked, None, Suite::Bookworm).unwrap();
+        let suites = |record: &Record| record.machines.iter().map(|m| m.suite).collect::<Vec<_>>();
+        assert_eq!(suites(&there), [Suite::Bookworm, Suite::Trixie]);
+        // Whoever asks for none gets what is there.
+        asked.machines[1].suite = None;
+        let again = merge(&asked, Some(there.clone()), Suite::Bookworm).unwrap();
+        assert_eq!(suites(&again), suites(&there));
+        asked.machines[0].suite = Some(Suite::Trixie);
+        let error = merge(&asked, Some(there), Suite::Bookworm)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("machine a has bookworm already; run `lab down`"),
+            "{error}"
+        );
     }
 }

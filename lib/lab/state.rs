@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::error::{At, Error};
+use super::suite::Suite;
 
 /// The folders of all labs.
 #[derive(Debug, Clone)]
@@ -74,6 +75,9 @@ pub(super) struct MachineRecord {
     pub(super) name: String,
     pub(super) address: Ipv4Addr,
     pub(super) room: Option<String>,
+    /// Records from before there was a choice name none.
+    #[serde(default)]
+    pub(super) suite: Suite,
 }
 
 /// A lab as recorded.
@@ -261,6 +265,7 @@ mod tests {
                 name: "nats".into(),
                 address: Ipv4Addr::new(10, 1, 1, 1),
                 room: None,
+                suite: Suite::Trixie,
             }],
             rooms: vec![None, Some("b".into())],
             gateways: [(Ipv4Addr::new(10, 1, 1, 0), Ipv4Addr::new(10, 1, 1, 254))].into(),

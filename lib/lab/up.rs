@@ -2,7 +2,7 @@
 //!
 //! Each step makes what is missing only, so that it also finishes an `up` that was interrupted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -16,8 +16,10 @@ use super::known_hosts;
 use super::names::Names;
 use super::network;
 use super::power;
+use super::requirements;
 use super::spec::{self, Spec};
 use super::state::{self, Folders, MachineRecord, Record};
+use super::suite::Suite;
 
 /// How many machines boot at the same time.
 const PARALLEL: usize = 4;
@@ -45,15 +47,32 @@ pub(super) fn up(
         ));
     }
     let earlier_known_hosts = old.as_ref().and_then(|old| old.known_hosts.clone());
-    let record = spec::merge(spec, old.clone())?;
+    let record = spec::merge(spec, old.clone(), Suite::usual()?)?;
+    let suites: BTreeSet<_> = record
+        .machines
+        .iter()
+        .map(|machine| machine.suite)
+        .collect();
+    let missing: Vec<_> = suites
+        .iter()
+        .copied()
+        .flat_map(requirements::missing_for)
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::CannotRun(missing));
+    }
     refuse_collisions(folders, names, &record)?;
     std::fs::create_dir_all(lab.join("machines")).at("make", &lab)?;
     state::write_json(&state::record_path(&lab), &record)?;
 
-    let base = base::ensure(folders, &spec.preinstalled, progress)?;
+    let mut bases = BTreeMap::new();
+    for suite in suites {
+        let base = base::ensure(folders, suite, &spec.preinstalled, progress)?;
+        bases.insert(suite, base);
+    }
     network::make(names, &record)?;
     for machine in &record.machines {
-        make_disk(&lab, &base, &record, machine)?;
+        make_disk(&lab, &bases[&machine.suite], &record, machine)?;
     }
     let addresses = record
         .machines
@@ -128,6 +147,7 @@ pub(super) fn boot(
         .position(|room| *room == machine.room)
         .unwrap_or(0);
     let (name, index, bridge) = (machine.name.as_str(), machine.index, names.bridge(room));
+    let suite = machine.suite;
     power::boot(
         names,
         groups,
@@ -137,6 +157,7 @@ pub(super) fn boot(
             bridge,
             disk,
             base,
+            suite,
         },
     )
 }
@@ -234,6 +255,7 @@ mod tests {
             name: format!("m{index}"),
             address,
             room: None,
+            suite: Suite::Bookworm,
         }
     }
 

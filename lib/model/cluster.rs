@@ -98,6 +98,8 @@ pub struct JobFacts {
     pub needs_release: bool,
     /// The Debian packages that its own script installs.
     pub packages: Vec<String>,
+    /// Why all its hosts need the same release of the system, where they do.
+    pub needs_one_release: Option<String>,
 }
 
 /// A job that another one needs somewhere in the cluster.

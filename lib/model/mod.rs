@@ -4,6 +4,7 @@
 //! what a job does.
 
 mod cluster;
+mod composite;
 mod global_ks;
 mod resolve;
 mod selection;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::cluster::{Cluster, Component, Host, Instance, JobFacts};
+use super::composite;
 use super::global_ks::{GlobalKs, Room, Scheme};
 use super::settings::{
     Artifact, HostKeyPolicy, Jump, PasswordSource, Release, ReleaseSource, SshConfig, SshSettings,
@@ -37,6 +38,7 @@ impl Cluster {
         jobs: &[JobFacts],
         release: Option<Release>,
     ) -> Result<Cluster, Vec<Problem>> {
+        let file = &composite::spelt_out(file, jobs);
         let problems = validate::check(file, jobs);
         if !problems.is_empty() {
             return Err(problems);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
+use super::composite;
 use crate::cluster_file::suggest;
 
 /// A part of a cluster: pairs of component and host.
@@ -45,7 +46,8 @@ impl Selection {
 
 impl Cluster {
     /// Selects components (all without any) and narrows them by limits (each a component or an
-    /// address; one of them has to fit).
+    /// address; one of them has to fit). As the first tool had them, `all` is every component, and
+    /// `cc` and `hm` are short names; a component that is really called so goes before.
     ///
     /// # Errors
     /// Every name that is neither, with the nearest known one; a selection that is empty.
@@ -59,15 +61,18 @@ impl Cluster {
                 .iter()
                 .map(|component| component.name.as_str())
         };
+        let is_all = |name: &str| name == ALL && self.component(ALL).is_none();
+        let components: Vec<&str> = components.iter().map(|name| self.named(name)).collect();
+        let limits: Vec<&str> = limits.iter().map(|name| self.named(name)).collect();
         let mut unknown = Vec::new();
         for name in components
             .iter()
-            .filter(|name| self.component(name).is_none())
+            .filter(|name| self.component(name).is_none() && !is_all(name))
         {
             unknown.push(described("component", name, suggest(name, names())));
         }
         let addresses: Vec<String> = self.hosts.iter().map(|h| h.address.to_string()).collect();
-        for limit in limits {
+        for limit in &limits {
             let is_host = limit
                 .parse()
                 .is_ok_and(|address| self.host(address).is_some());
@@ -83,11 +88,12 @@ impl Cluster {
         }
         let mut pairs = BTreeSet::new();
         for component in &self.components {
-            if !components.is_empty() && !components.contains(&component.name) {
+            let is_named = |name: &&str| *name == component.name || is_all(name);
+            if !components.is_empty() && !components.iter().any(is_named) {
                 continue;
             }
             for instance in &component.instances {
-                let fits = |limit: &String| {
+                let fits = |limit: &&str| {
                     *limit == component.name || limit.parse() == Ok(instance.address)
                 };
                 if limits.is_empty() || limits.iter().any(fits) {
@@ -104,7 +110,18 @@ impl Cluster {
         let hosts = pairs.iter().map(|(_, host)| *host).collect();
         Ok(Selection { pairs, hosts })
     }
+
+    /// Returns the component that is meant by a name: itself, or the one that the name is short for.
+    fn named<'a>(&self, name: &'a str) -> &'a str {
+        match composite::long_name(name) {
+            Some(long) if self.component(name).is_none() && self.component(long).is_some() => long,
+            _ => name,
+        }
+    }
 }
+
+/// Stands for every component.
+const ALL: &str = "all";
 
 fn described(kind: &str, name: &str, suggestion: Option<String>) -> String {
     let help = suggestion

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use super::cluster::JobFacts;
+use super::composite;
 use super::resolve::ssh;
 use super::settings::SshSettings;
 use super::validate_ks;
@@ -137,13 +138,20 @@ fn job_names(file: &ClusterFile, jobs: &[JobFacts], problems: &mut Vec<Problem>)
             if known().any(|name| name == value) || (by_name && !is_listed(file, server)) {
                 continue;
             }
-            let help = did_you_mean(value, known()).unwrap_or_else(|| {
-                let names = known().collect::<Vec<_>>().join(", ");
-                format!(
-                    "there are {names}; a composite names its jobs in `jobs: […]`, and a job of \
-                     your own is a folder in `jobs_dir`"
-                )
-            });
+            let parts = composite::made_of(value, jobs).filter(|_| by_name);
+            let help = match parts {
+                Some(parts) => {
+                    let parts = parts.join(", ");
+                    format!("to run these jobs on one host, write `jobs: [{parts}]` in its block")
+                }
+                None => did_you_mean(value, known()).unwrap_or_else(|| {
+                    let names = known().collect::<Vec<_>>().join(", ");
+                    format!(
+                        "there are {names}; a composite names its jobs in `jobs: […]`, and a job \
+                         of your own is a folder in `jobs_dir`"
+                    )
+                }),
+            };
             problems.push(at(job, format!("there is no job `{value}`")).help(help));
         }
     }

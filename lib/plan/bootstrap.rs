@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::package::{Prepared, PreparedRelease};
 use super::resolve::PlanError;
-use crate::job::PACKAGES;
+use crate::job::{INSTALLED, PACKAGES};
 use crate::model::{Host, Sudo};
-use crate::script::{Upload, Values};
+use crate::script::{Upload, Values, shell_word};
 
 /// `deploy/init.sh`. A part of the release is either pushed (its digest names the file in the
 /// host's `artifacts/`), or fetched from a URL, or cloned; what doesn't apply is empty.
@@ -105,24 +105,36 @@ pub(super) fn render(values: &Values) -> Result<String, PlanError> {
     let script: InitScript =
         serde_json::from_value(values.to_json()).map_err(|error| failed(error.to_string()))?;
     let own = script.render().map_err(|error| failed(error.to_string()))?;
-    Ok(format!("#!/bin/sh\n{PACKAGES}\n{own}"))
+    Ok(format!("#!/bin/sh\n{INSTALLED}\n{PACKAGES}\n{own}"))
 }
 
-/// Renders the check of a prepared machine: what a build relies on is there.
-pub(super) fn health_script(user: &str, home: &str, has_release: bool) -> String {
-    if !has_release {
-        return "exit 0\n".to_owned();
+/// Renders the check of a prepared machine: what bootstrap brings, and builds rely on, is there.
+pub(super) fn health_script(values: &Values, user: &str, home: &str, has_release: bool) -> String {
+    let mut script = String::new();
+    let packages = values.get("packages").map(|input| &input.value);
+    if let Some(packages) = packages.and_then(|value| value.as_array()) {
+        let names = packages.iter().filter_map(|name| name.as_str());
+        let names: String = names.map(|name| format!(" {}", shell_word(name))).collect();
+        if !names.is_empty() {
+            script.push_str(&format!("{INSTALLED}\nneed_packages{names}\n"));
+        }
     }
-    find_home(user, home)
-        + "paas=$home/paas-release.git/bin/paas\n\
-           test -x \"$paas\" || { echo \"$paas is missing\"; exit 1; }\n"
+    if has_release {
+        script.push_str(&find_home(user, home));
+        script.push_str(
+            "paas=$home/paas-release.git/bin/paas\n\
+             test -x \"$paas\" || { echo \"$paas is missing\"; exit 1; }\n",
+        );
+    }
+    script.push_str("exit 0\n");
+    script
 }
 
 /// Renders the lines that set `home`. As in the scripts, the usual place is a guess, and the host's
 /// account database knows.
 pub(super) fn find_home(user: &str, home: &str) -> String {
     let is_guess = home == format!("/home/{user}");
-    let (user, home) = (shell_words::quote(user), shell_words::quote(home));
+    let (user, home) = (shell_word(user), shell_word(home));
     let mut lines = format!("home={home}\n");
     if is_guess {
         lines += &format!(

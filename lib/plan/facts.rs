@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 
 use super::holder::Holder;
+use super::machine::Machine;
 use super::receipt::Receipt;
 
 /// The state of every host that was asked, and of those that weren't.
@@ -43,8 +44,12 @@ pub struct HostFacts {
     pub os_name: String,
     /// Whether systemd is the first process.
     pub systemd: bool,
+    /// Which machine it is.
+    pub machine: Machine,
     /// Free space where the tool keeps its files, in KiB.
     pub disk_free_kib: Option<u64>,
+    /// For how many seconds the question for it had no answer, where it had none.
+    pub disk_hangs: Option<u64>,
     /// The host's clock minus this machine's, in seconds.
     pub clock_offset: Option<i64>,
     /// The TCP ports that something listens on.
@@ -93,6 +98,9 @@ impl HostFacts {
                 "os_version" => facts.os_version = rest.to_owned(),
                 "os_name" => facts.os_name = rest.to_owned(),
                 "init" => facts.systemd = rest == "systemd",
+                "boot" => facts.machine.running = running(rest),
+                "machine_id" => facts.machine.id = rest.trim().to_owned(),
+                "disk_hangs" => facts.disk_hangs = rest.parse().ok(),
                 "disk_free_kib" => facts.disk_free_kib = rest.parse().ok(),
                 "clock" => {
                     facts.clock_offset = rest.parse().ok().map(|clock: i64| clock - now.as_second())
@@ -136,20 +144,39 @@ impl HostFacts {
     }
 }
 
+/// Both parts, or nothing: one alone tells no machine from another.
+fn running(said: &str) -> String {
+    match said.split_once(' ') {
+        Some((boot, processes)) if !boot.is_empty() && !processes.trim().is_empty() => {
+            said.to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn half_of_what_tells_a_machine_is_nothing() {
+        for half in ["", "b1", "b1 ", " pid:[7]"] {
+            assert_eq!(running(half), "", "{half:?}");
+        }
+    }
+
+    #[test]
     fn reads_what_the_probe_prints_and_passes_over_the_rest() {
         let now = jiff::Timestamp::from_second(1000).unwrap();
         let facts = HostFacts::parse(
-            "os_id debian\nos_version 12\ninit systemd\nport 22\nport x\nport 4222\nnonsense\n\
+            "os_id debian\nos_version 12\ninit systemd\nboot b1 pid:[7]\nmachine_id m1\nport 22\nport x\nport 4222\nnonsense\n\
              clock 1003\nbusy no {\"run\":\"r1\"}\nhealthy nats\nunhealthy router port 80: no answer\nreceipt nats {bad\n",
             now,
         );
         assert_eq!(facts.os_id, "debian");
         assert!(facts.systemd);
+        assert_eq!(facts.machine.running, "b1 pid:[7]");
+        assert_eq!(facts.machine.id, "m1");
         assert_eq!(facts.ports, [22, 4222].into());
         assert_eq!(facts.clock_offset, Some(3));
         assert_eq!(facts.health["nats"], Ok(()));

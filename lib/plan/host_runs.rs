@@ -12,6 +12,8 @@ pub struct HostRun {
     pub step: String,
     /// How far it is.
     pub state: HostRunState,
+    /// When its end was written down, by its host's clock.
+    pub ended: Option<jiff::Timestamp>,
     /// Whether a controller follows it, or did until a moment ago.
     pub followed: bool,
     /// Who started it.
@@ -39,7 +41,14 @@ pub fn parse_host_runs(output: &str) -> Vec<HostRun> {
 fn parse_line(line: &str) -> Option<HostRun> {
     let mut words = line.strip_prefix("step ")?.splitn(5, ' ');
     let (run, step) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let state = match words.next()? {
+    // `0@1764000000`: how it ended, and when.
+    let state = words.next()?;
+    let (state, ended) = match state.split_once('@') {
+        Some((state, ended)) => (state, ended.parse().ok()),
+        None => (state, None),
+    };
+    let ended = ended.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let state = match state {
         "running" => HostRunState::Running,
         "stopped" => HostRunState::Stopped,
         "unknown" => HostRunState::Unknown,
@@ -51,6 +60,7 @@ fn parse_line(line: &str) -> Option<HostRun> {
         run,
         step,
         state,
+        ended,
         followed,
         holder,
     })
@@ -63,7 +73,7 @@ mod tests {
     #[test]
     fn reads_what_the_host_prints_and_passes_over_the_rest() {
         let read = parse_host_runs(
-            "step r1 nats running yes {\"operator\":\"ada\",\"run\":\"r1\"}\nstep r1 uaa 7 no {}\n\
+            "step r1 nats running yes {\"operator\":\"ada\",\"run\":\"r1\"}\nstep r1 uaa 7@90 no {}\n\
              step r2 uaa stopped no not json\nstep r3\nstep r4 uaa seven no {}\n",
         );
         let told: Vec<_> = read
@@ -78,6 +88,8 @@ mod tests {
                 ("r2", HostRunState::Stopped, false)
             ]
         );
+        assert_eq!(read[0].ended, None);
+        assert_eq!(read[1].ended.unwrap().as_second(), 90);
         assert_eq!(read[0].holder.operator, "ada");
         assert_eq!(read[2].holder, Holder::default());
     }

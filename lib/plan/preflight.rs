@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::facts::{Facts, HostFacts, HostState};
+use super::machine::{list, one_machine};
+use super::releases;
 use crate::model::{Cluster, JobFacts, Selection};
 
 /// The least free space that a host must have, in KiB: packages and a release fit in this.
@@ -32,7 +34,7 @@ pub fn preflight(
     facts: &Facts,
 ) -> Vec<Finding> {
     let median = median_offset(facts);
-    let mut findings = Vec::new();
+    let mut findings = same_machines(facts);
     for host in cluster
         .hosts
         .iter()
@@ -58,7 +60,22 @@ pub fn preflight(
             None => found(true, "it was not asked".to_owned()),
         }
     }
+    findings.extend(releases::mixed(cluster, selection, jobs, facts));
     findings
+}
+
+/// Lists the addresses that belong to one machine: steps for them would meet there.
+pub fn same_machines(facts: &Facts) -> Vec<Finding> {
+    let finding = |addresses: Vec<IpAddr>| Finding {
+        host: addresses[0],
+        unreachable: false,
+        problem: format!(
+            "{} are addresses of one machine; the cluster file shall name it by one of them, \
+             everywhere",
+            list(&addresses)
+        ),
+    };
+    one_machine(facts).into_iter().map(finding).collect()
 }
 
 fn host_problems(host: &HostFacts, median: i64) -> Vec<String> {
@@ -75,6 +92,12 @@ fn host_problems(host: &HostFacts, median: i64) -> Vec<String> {
     }
     if !host.systemd {
         problems.push("systemd isn't its first process, and services need it".to_owned());
+    }
+    if let Some(seconds) = host.disk_hangs {
+        problems.push(format!(
+            "`df /var/lib` had no answer within {seconds} s; a file system hangs, perhaps a mount \
+             whose server is gone (`findmnt` lists them)"
+        ));
     }
     if let Some(free) = host.disk_free_kib.filter(|free| *free < DISK_KIB) {
         problems.push(format!(
@@ -199,13 +222,14 @@ mod tests {
             os_name: "Debian 10".into(),
             systemd: false,
             disk_free_kib: Some(2048),
+            disk_hangs: Some(20),
             clock_offset: Some(-3600),
             ..sound()
         };
         let problems = host_problems(&bad, 0);
-        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert_eq!(problems.len(), 5, "{problems:?}");
         assert!(problems[0].starts_with("Debian 10 isn't supported"));
-        assert!(problems[3].starts_with("its clock is 3600 s behind"));
+        assert!(problems[4].starts_with("its clock is 3600 s behind"));
     }
 
     #[test]

@@ -22,13 +22,17 @@ struct ProbeScript {
     leaders: Vec<HealthCheck>,
 }
 
+/// Tells which machine a host is.
+pub const MACHINE: &str = include_str!("../../deploy/machine.sh");
+
 /// Renders the probe of one host.
 pub(super) fn render(
     checks: Vec<HealthCheck>,
     leaders: Vec<HealthCheck>,
 ) -> Result<String, PlanError> {
-    ProbeScript { checks, leaders }
-        .render()
+    let looks = ProbeScript { checks, leaders }.render();
+    looks
+        .map(|looks| format!("{looks}\n{MACHINE}"))
         .map_err(|error| PlanError {
             message: format!("deploy/probe.sh: {error}"),
             place: None,

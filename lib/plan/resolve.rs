@@ -374,11 +374,16 @@ impl Planner<'_> {
 
     /// The checks of everything that the cluster file puts on a host, in order.
     fn health_checks(&self, host: IpAddr) -> Result<Vec<HealthCheck>, PlanError> {
-        let of_host = self.host(host)?;
-        let (user, home) = (&of_host.ssh.user, self.home(of_host));
+        let machine = self.host(host)?;
+        let home = self.home(machine);
         let mut checks = vec![HealthCheck {
             step: BOOTSTRAP.to_owned(),
-            script: bootstrap::health_script(user, &home, self.release.is_some()),
+            script: bootstrap::health_script(
+                &self.bootstrap_values(machine),
+                &machine.ssh.user,
+                &home,
+                self.release.is_some(),
+            ),
         }];
         for component in &self.cluster.components {
             let Some(instance) = component.instances.iter().find(|i| i.address == host) else {

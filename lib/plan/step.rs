@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Written;
 use crate::cluster_file::Place;
 use crate::operation::EXEC;
 use crate::script::{Upload, Values};
@@ -144,7 +145,7 @@ pub enum Mode {
 
 /// Whether a step runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "decision", content = "reasons")]
+#[serde(into = "Written", from = "Written")]
 pub enum Decision {
     /// It runs, for these reasons (never empty).
     Run(Vec<Reason>),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::fit::{Look, wrap};
 use super::table::{Tone, host_list, number, paint, printable};
 
 /// What a command did on one host.
@@ -26,7 +27,8 @@ pub enum ExecEnd {
 
 /// Writes each different result once, below the hosts that gave it; the most common comes first,
 /// so that the odd hosts stand at the end.
-pub fn exec_text(results: &[ExecResult], colour: bool) -> String {
+pub fn exec_text(results: &[ExecResult], look: impl Into<Look>) -> String {
+    let look = look.into();
     let mut groups: Vec<(&ExecResult, Vec<IpAddr>)> = Vec::new();
     for result in results {
         let same = |(of, _): &&mut (&ExecResult, Vec<IpAddr>)| {
@@ -50,8 +52,9 @@ pub fn exec_text(results: &[ExecResult], colour: bool) -> String {
             1 => String::new(),
             n => format!("{}: ", number(n, "host")),
         };
-        let words = paint(&words, tone, colour);
-        out.push_str(&format!("{count}{} ({words})\n", host_list(hosts)));
+        let words = paint(&words, tone, look.colour);
+        let heading = format!("{count}{} ({words})\n", host_list(hosts));
+        out.push_str(&wrap(&heading, look.width));
         let output = result.output.trim_end();
         for line in output.lines() {
             let line = line.replace('\t', "    ");

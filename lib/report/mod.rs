@@ -4,7 +4,9 @@
 //! `terminal`'s, and printing is the binary's.
 
 mod diff;
+mod ended;
 mod exec;
+mod fit;
 mod json;
 mod ks;
 mod outcome;
@@ -15,12 +17,14 @@ mod summary;
 mod table;
 
 pub use diff::diff_text;
+pub use ended::{EndedStep, ended_run_text, ended_step_json};
 pub use exec::{ExecEnd, ExecResult, exec_text};
+pub use fit::{Look, wrap};
 pub use json::JsonLines;
 pub use ks::{answers, check_pg, check_pg_json, gates, ks_info, ks_plan};
 pub use outcome::Outcome;
-pub use plan::{plan_text, reason_words};
-pub use runs::{RunRow, run_word, runs_text};
+pub use plan::{changes_text, plan_text, reason_words};
+pub use runs::{RunRow, ran_words, run_word, runs_text};
 pub use status::{Health, ReceiptSummary, StatusRow, status_text};
 pub use summary::{SummaryContext, summary_text};
 pub use table::printable;

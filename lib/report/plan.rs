@@ -1,5 +1,6 @@
 //! A plan as text: what would run where, and why.
 
+use super::fit::Look;
 use super::table::{Cell, Tone, number, printable, table};
 use crate::event::PlannedStep;
 use crate::plan::{Decision, Reason};
@@ -7,9 +8,48 @@ use crate::plan::{Decision, Reason};
 /// How many characters of a value are shown.
 const VALUE_CHARS: usize = 60;
 
+/// Below so many columns, a plan does without its stages where they have their steps' names.
+const NARROW: usize = 120;
+
 /// Writes a plan as a table with each step's reasons and the totals. `file` is the cluster file
 /// as the operator named it, for the places of values.
-pub fn plan_text(steps: &[PlannedStep], file: &str, colour: bool) -> String {
+pub fn plan_text(steps: &[PlannedStep], file: &str, look: impl Into<Look>) -> String {
+    let totals = format!("{}\n", totals(steps));
+    if steps.is_empty() {
+        return totals;
+    }
+    let all: Vec<&PlannedStep> = steps.iter().collect();
+    format!("{}\n{totals}", plan_table(&all, file, look.into()))
+}
+
+/// Writes of a plan what would run, as [`plan_text`] does, and of the rest how many there are.
+pub fn changes_text(steps: &[PlannedStep], file: &str, look: impl Into<Look>) -> String {
+    let running: Vec<&PlannedStep> = steps.iter().filter(|step| runs(step)).collect();
+    let hidden = match steps.len() - running.len() {
+        0 => String::new(),
+        n => format!(" (the {} aren't shown)", number(n, "skipped step")),
+    };
+    let totals = format!("{}{hidden}\n", totals(steps));
+    if running.is_empty() {
+        return totals;
+    }
+    format!("{}\n{totals}", plan_table(&running, file, look.into()))
+}
+
+fn runs(step: &PlannedStep) -> bool {
+    matches!(step.decision, Decision::Run(_))
+}
+
+fn totals(steps: &[PlannedStep]) -> String {
+    let to_run = steps.iter().filter(|step| runs(step)).count();
+    let to_skip = steps.len() - to_run;
+    format!(
+        "{}: {to_run} to run, {to_skip} to skip",
+        number(steps.len(), "step")
+    )
+}
+
+fn plan_table(steps: &[&PlannedStep], file: &str, look: Look) -> String {
     let mut rows = Vec::new();
     for step in steps {
         let (what, tone, whys) = match &step.decision {
@@ -32,20 +72,13 @@ pub fn plan_text(steps: &[PlannedStep], file: &str, colour: bool) -> String {
             rows.push([blank(), blank(), blank(), blank(), Cell::plain(why)]);
         }
     }
-    let to_run = steps
-        .iter()
-        .filter(|s| matches!(s.decision, Decision::Run(_)))
-        .count();
-    let totals = format!(
-        "{}: {to_run} to run, {} to skip\n",
-        number(steps.len(), "step"),
-        steps.len() - to_run
-    );
-    if steps.is_empty() {
-        return totals;
+    let is_narrow = look.width.is_some_and(|width| width < NARROW);
+    if is_narrow && steps.iter().all(|step| step.stage == step.id.step) {
+        // A column that says the same as its neighbour is the first to go.
+        let rows: Vec<_> = rows.into_iter().map(|[_, rest @ ..]| rest).collect();
+        return table(["STEP", "HOST", "DO", "WHY"], &rows, look);
     }
-    let table = table(["STAGE", "STEP", "HOST", "DO", "WHY"], &rows, colour);
-    format!("{table}\n{totals}")
+    table(["STAGE", "STEP", "HOST", "DO", "WHY"], &rows, look)
 }
 
 /// Says why a step runs: `value changed: nats_ip a → b (config/cluster.yml:24)`.

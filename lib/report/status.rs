@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use jiff::tz::TimeZone;
 
+use super::fit::Look;
 use super::table::{Cell, Tone, number, table};
 
 /// One step on one host: what its receipt says and how it is.
@@ -44,7 +45,7 @@ pub enum Health {
 }
 
 /// Writes the rows as a table, with times in `zone`, and the totals.
-pub fn status_text(rows: &[StatusRow], zone: &TimeZone, colour: bool) -> String {
+pub fn status_text(rows: &[StatusRow], zone: &TimeZone, look: impl Into<Look>) -> String {
     let cells: Vec<_> = rows.iter().map(|row| row_cells(row, zone)).collect();
     let count = |wanted: fn(&Health) -> bool| rows.iter().filter(|r| wanted(&r.health)).count();
     let totals = format!(
@@ -66,7 +67,7 @@ pub fn status_text(rows: &[StatusRow], zone: &TimeZone, colour: bool) -> String 
         "BY",
         "HEALTH",
     ];
-    format!("{}\n{totals}", table(heads, &cells, colour))
+    format!("{}\n{totals}", table(heads, &cells, look.into()))
 }
 
 fn row_cells(row: &StatusRow, zone: &TimeZone) -> [Cell; 7] {

@@ -82,6 +82,7 @@ impl RunState {
             Fact::StepJoined { id, started_by } => self.note(id, Note::Joined(started_by.clone())),
             Fact::StepWaiting { id, holder } => self.note(id, Note::Waiting(holder.clone())),
             Fact::StepTookOver { id, holder } => self.note(id, Note::TookOver(holder.clone())),
+            Fact::StepsHeld { stage, why, steps } => self.hold(stage, why, steps),
             Fact::StepSilent { id, seconds } => self.note(id, Note::Silent(*seconds)),
             Fact::OutputDropped { id, bytes } => {
                 let step = self.running_step(id)?;
@@ -103,6 +104,7 @@ impl RunState {
             }
             Fact::StepNotStarted { id, reason } => {
                 let step = self.planned_step(id)?;
+                self.steps[step].note = None;
                 self.steps[step].phase = Phase::NotStarted {
                     reason: reason.clone(),
                 };
@@ -177,6 +179,28 @@ impl RunState {
     fn note(&mut self, id: &StepId, note: Note) -> Applied {
         let step = self.running_step(id)?;
         self.steps[step].note = Some(note);
+        Ok(())
+    }
+
+    /// Only what could start is held back.
+    fn hold(&mut self, stage: &str, why: &str, held: &[StepId]) -> Applied {
+        let open = self.stage_index(stage)?;
+        if self.stages[open].phase != StagePhase::Open {
+            return Err(Obstacle::Stage(self.stages[open].phase));
+        }
+        let steps: Vec<usize> = held
+            .iter()
+            .map(|id| self.planned_step(id))
+            .collect::<Result<_, _>>()?;
+        for step in &steps {
+            let step = &self.steps[*step];
+            if step.stage != stage || !matches!(step.decision, Decision::Run(_)) {
+                return Err(Obstacle::DecidedOtherwise);
+            }
+        }
+        for step in steps {
+            self.steps[step].note = Some(Note::Held(why.to_owned()));
+        }
         Ok(())
     }
 
@@ -275,6 +299,7 @@ impl RunState {
         let step = self.planned_step(id)?;
         self.may_work(step)?;
         self.steps[step].phase = Phase::Running { since_ms: now_ms };
+        self.steps[step].note = None;
         self.host_mut(id.host)?.running = Some(step);
         Ok(())
     }

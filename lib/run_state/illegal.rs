@@ -128,6 +128,7 @@ pub(super) fn name(fact: &Fact) -> &'static str {
         Fact::StepSilent { .. } => "step_silent",
         Fact::OutputDropped { .. } => "output_dropped",
         Fact::StepsFound { .. } => "steps_found",
+        Fact::StepsHeld { .. } => "steps_held",
         Fact::StageStarted { .. } => "stage_started",
         Fact::StageFinished { .. } => "stage_finished",
         Fact::StepSkipped { .. } => "step_skipped",
@@ -153,7 +154,9 @@ pub(super) fn subject(fact: &Fact) -> Option<String> {
         | Fact::ConnectionLost { host: h, .. }
         | Fact::HostConnected { host: h }
         | Fact::HostUnreachable { host: h, .. } => host(h),
-        Fact::StageStarted { stage } | Fact::StageFinished { stage, .. } => Some(stage.clone()),
+        Fact::StageStarted { stage }
+        | Fact::StageFinished { stage, .. }
+        | Fact::StepsHeld { stage, .. } => Some(stage.clone()),
         Fact::StepSkipped { id, .. }
         | Fact::StepStarted { id }
         | Fact::StepJoined { id, .. }

@@ -19,13 +19,14 @@ pub struct StepState {
     pub upload: Option<Upload>,
     /// The end of its output.
     pub tail: Tail,
-    /// What is special about it while it runs: whose step it waits for, how long it has been silent.
+    /// What is special about it while it runs or waits for its turn: whose step it waits for, what
+    /// holds it back, how long it has been silent.
     pub note: Option<Note>,
     /// How many bytes of its output weren't kept by its host.
     pub dropped: u64,
 }
 
-/// What is special about a step that runs.
+/// What is special about a step that runs, or that may not run yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// An earlier run started it; which.
@@ -34,6 +35,8 @@ pub enum Note {
     Waiting(String),
     /// It ended another run's step; whose.
     TookOver(String),
+    /// It may not start yet; what holds it back.
+    Held(String),
     /// It has printed nothing for so many seconds.
     Silent(u64),
 }

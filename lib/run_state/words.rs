@@ -25,6 +25,7 @@ pub fn note_words(note: &Note) -> String {
         Note::TookOver(holder) => {
             format!("takes the host over and ends: {}", holder.trim_end())
         }
+        Note::Held(why) => format!("held back, {why}"),
         Note::Silent(seconds) => format!(
             "has printed nothing for {}; it still runs",
             duration_words(seconds * 1000)

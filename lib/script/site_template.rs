@@ -4,6 +4,7 @@ use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::{Values, shell_word};
+use crate::cluster_file::{Place, Problem};
 
 /// Renders a template with these values; `name` is shown in errors.
 ///
@@ -33,6 +34,22 @@ pub fn render_site_template(name: &str, template: &str, values: &Values) -> Resu
             Some(line) => format!("{name}:{line}: {}", describe(&error)),
             None => format!("{name}: {}", describe(&error)),
         })
+}
+
+/// Looks whether the engine takes a template, before there are values for it.
+///
+/// # Errors
+/// What the engine says, at its line.
+pub fn check_site_template(template: &str) -> Result<(), Problem> {
+    let environment = Environment::new();
+    match environment.template_from_str(template) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let line = error.line().and_then(|line| u32::try_from(line).ok());
+            let place = Place::new(line.unwrap_or(1), 1);
+            Err(Problem::new(place, usize::MAX, describe(&error)))
+        }
+    }
 }
 
 fn describe(error: &Error) -> String {

@@ -1,6 +1,8 @@
 //! Reads secrets from where the cluster file says they are: environment, file, command, or the
 //! operator. Each source is asked once for as long as the reader lives.
 
+mod blot;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
@@ -11,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use blot::blotted;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::PasswordSource;

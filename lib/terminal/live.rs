@@ -8,8 +8,8 @@ use super::text::printable;
 use crate::event::{Event, Fact, StepResult};
 use crate::plan::StepId;
 use crate::run_state::{
-    Link, Phase, RunState, StepState, cancel_words, dropped_words, duration_words, note_words,
-    result_words,
+    Link, Note, Phase, RunState, StepState, cancel_words, dropped_words, duration_words,
+    note_words, result_words,
 };
 
 /// How many lines there are below the summary.
@@ -207,6 +207,7 @@ impl Terminal {
             .collect();
         running.truncate(LINES - words.len());
         words.append(&mut running);
+        words.extend(self.held_words().into_iter().take(LINES - words.len()));
         words
     }
 
@@ -225,6 +226,25 @@ impl Terminal {
             words.push_str(&format!(" | pushing files, {percent} %"));
         }
         words
+    }
+
+    /// Who waits for their turn, on one line for each reason.
+    fn held_words(&self) -> Vec<String> {
+        let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+        for step in self.state.steps() {
+            let (Phase::Planned, Some(Note::Held(why))) = (&step.phase, &step.note) else {
+                continue;
+            };
+            let host = step.id.host.to_string();
+            match reasons.iter_mut().find(|(reason, _)| reason == why) {
+                Some((_, hosts)) => hosts.push(host),
+                None => reasons.push((why, vec![host])),
+            }
+        }
+        let line = |(why, hosts): (&str, Vec<String>)| {
+            format!("held back, {}: {}", printable(why), hosts.join(", "))
+        };
+        reasons.into_iter().map(line).collect()
     }
 
     fn failed_words(&self, step: &StepState) -> String {

@@ -17,6 +17,12 @@ pub fn wants_colour(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
+/// Tells from `TERM` whether a terminal can move its cursor, which a live display needs; one that
+/// doesn't say what it is can't be trusted with that either.
+pub fn can_redraw(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +36,9 @@ mod tests {
         assert!(wants(Some(""), Some("xterm")));
         assert!(!wants(Some("0"), Some("xterm")));
         assert!(!wants(None, Some("dumb")));
+        assert!(can_redraw(Some(OsStr::new("xterm"))));
+        for poor in [None, Some(""), Some("dumb")] {
+            assert!(!can_redraw(poor.map(OsStr::new)), "{poor:?}");
+        }
     }
 }

@@ -108,6 +108,11 @@ impl<W: Write> Plain<W> {
             Fact::StepTookOver { id, holder } => {
                 self.say_note(event, id, &Note::TookOver(holder.clone()));
             }
+            Fact::StepsHeld { stage, why, steps } => {
+                let hosts: Vec<String> = steps.iter().map(|id| id.host.to_string()).collect();
+                let text = format!("held back, {why}: {}", hosts.join(", "));
+                self.say(event, &format!("stage {stage}"), &text);
+            }
             Fact::StepSilent { id, seconds } => self.say_note(event, id, &Note::Silent(*seconds)),
             Fact::OutputDropped { id, bytes } => self.say_step(event, id, &dropped_words(*bytes)),
             Fact::StepFinished {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::protocol::{self, Duplex, Exchange};
-use super::{Connection, QueryOutput, StepCall, StepEnd, StepNews, TransportError};
+use super::{Connection, Interrupter, QueryOutput, StepCall, StepEnd, StepNews, TransportError};
 use crate::script::Upload;
 
 /// A way to run the loader on a host.
@@ -17,6 +17,12 @@ pub(super) trait Link: Send {
     /// Names the folder in which the tool keeps its files there.
     fn root(&self) -> &str;
 
+    /// Lists what is blotted out of every text of the connection.
+    fn secrets(&self) -> Vec<String>;
+
+    /// How long the host may take to say its first word.
+    fn first_word(&self) -> Duration;
+
     /// Runs the loader and sends it a request.
     fn exchange(
         &self,
@@ -25,14 +31,32 @@ pub(super) trait Link: Send {
     ) -> Result<Exchange<Self::Loader<'_>>, TransportError>;
 
     /// As [`Connection::interrupter`].
-    fn interrupter(&self) -> Box<dyn Fn() + Send + Sync>;
+    fn interrupter(&self) -> Interrupter;
+
+    /// Asks a query, within a limit if there is one.
+    fn ask(&self, script: &str, limit: Option<Duration>) -> Result<QueryOutput, TransportError> {
+        let nonce = protocol::nonce()?;
+        let line = protocol::query_request(self.root(), &nonce, script);
+        self.exchange(&line, &[script.as_bytes()])?
+            .query(&nonce, self.first_word(), limit)
+    }
 }
 
 impl<L: Link> Connection for L {
     fn query(&mut self, script: &str) -> Result<QueryOutput, TransportError> {
-        let nonce = protocol::nonce()?;
-        let line = protocol::query_request(self.root(), &nonce, script);
-        self.exchange(&line, &[script.as_bytes()])?.query(&nonce)
+        self.ask(script, None)
+    }
+
+    fn query_within(
+        &mut self,
+        script: &str,
+        limit: Duration,
+    ) -> Result<QueryOutput, TransportError> {
+        self.ask(script, Some(limit))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        Link::secrets(self)
     }
 
     fn supervise(
@@ -75,7 +99,7 @@ impl<L: Link> Connection for L {
         self.exchange(&line, &[])?.put(upload, content, on_progress)
     }
 
-    fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
+    fn interrupter(&self) -> Interrupter {
         Link::interrupter(self)
     }
 }

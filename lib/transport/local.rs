@@ -1,18 +1,18 @@
 //! This machine as a host: the same loader, supervisor and frames through a local shell, as the
 //! current user and below a folder of the caller's. For tests of the protocol.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::link::Link;
-use super::protocol::{self, Duplex, Exchange, Rights};
-use super::{Connection, Transport, TransportError, TransportErrorKind};
+use super::protocol::{Duplex, Exchange, Rights, Start};
+use super::{Connection, FIRST_WORD, Interrupter, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
 
 /// Opens connections to this machine.
@@ -57,9 +57,18 @@ impl Link for LocalConnection {
         &self.root
     }
 
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn first_word(&self) -> Duration {
+        FIRST_WORD
+    }
+
     fn exchange(&self, request: &str, blobs: &[&[u8]]) -> Result<Exchange<Shell>, TransportError> {
+        let loader = Start::new(Rights::Own, false)?;
         let start = || {
-            let shell = Shell::start()?;
+            let shell = Shell::start(&loader)?;
             let socket = shell.socket.try_clone()?;
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
             Ok(shell)
@@ -67,10 +76,12 @@ impl Link for LocalConnection {
         let shell = start().map_err(|error: io::Error| {
             TransportError::new(TransportErrorKind::LocalSetup, format!("sh: {error}"))
         })?;
-        Exchange::open(shell, None, request, blobs)
+        let mut shell = BufReader::new(shell);
+        loader.pass(&mut shell, None, &[], FIRST_WORD)?;
+        Exchange::open(shell, Vec::new(), request, blobs)
     }
 
-    fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
+    fn interrupter(&self) -> Interrupter {
         let current = self.current.clone();
         Box::new(move || {
             if let Some(socket) = &*current.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -85,12 +96,14 @@ impl Link for LocalConnection {
 pub(super) struct Shell {
     child: Child,
     socket: UnixStream,
+    /// When a read has to be done.
+    until: Option<Instant>,
 }
 
 impl Shell {
-    fn start() -> io::Result<Shell> {
+    fn start(loader: &Start) -> io::Result<Shell> {
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", &protocol::command(Rights::Own)]);
+        shell.args(["-c", &loader.command()]);
         Shell::spawn(shell)
     }
 
@@ -100,13 +113,26 @@ impl Shell {
             .stdin(OwnedFd::from(theirs.try_clone()?))
             .stdout(OwnedFd::from(theirs))
             .spawn()?;
-        Ok(Shell { child, socket })
+        Ok(Shell {
+            child,
+            socket,
+            until: None,
+        })
     }
 }
 
 impl Read for Shell {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(until) = self.until {
+            let left = until.saturating_duration_since(Instant::now());
+            // Zero would mean that there is no end to it.
+            let left = left.max(Duration::from_millis(1));
+            self.socket.set_read_timeout(Some(left))?;
+        }
         match self.socket.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::ErrorKind::TimedOut.into())
+            }
             // A shell that ended without reading all that was sent: after its words, this is the end.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
             other => other,
@@ -131,6 +157,12 @@ impl Duplex for Shell {
 
     // A process on this machine can't be lost without its socket's end.
     fn expect_signs(&mut self, _: Duration) {}
+
+    fn expect_by(&mut self, moment: Option<Instant>) {
+        self.until = moment;
+        // A socket that is down has nothing to wait for.
+        let _ = self.socket.set_read_timeout(None);
+    }
 }
 
 impl Drop for Shell {
@@ -144,6 +176,7 @@ impl Drop for Shell {
 #[cfg(test)]
 mod tests {
     use super::super::QueryOutput;
+    use super::super::protocol::query_request;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
@@ -153,7 +186,7 @@ mod tests {
     /// What sudo does with its arguments and input, as far as we rely on it: it reads the password
     /// a byte at a time and leaves the rest to the command.
     const FAKE_SUDO: &str = r#"#!/bin/sh
-echo 'sudo: unable to resolve host here' >&2
+echo 'sudo: unable to resolve host here: Name or service not known' >&2
 if [ -e "$0.free" ]; then asks=no; else asks=yes; fi
 case $1 in
 -n)
@@ -161,11 +194,13 @@ case $1 in
     shift
     ;;
 -k)
+    prompt=$4
     shift 4
-    if [ $asks = yes ]; then
-        IFS= read -r password
-        if [ "$password" != 'pass word' ]; then echo 'sudo: 1 incorrect password attempt' >&2; exit 1; fi
-    fi
+    while [ $asks = yes ]; do
+        printf %s "$prompt" >&2
+        if ! IFS= read -r password; then echo 'sudo: 1 incorrect password attempt' >&2; exit 1; fi
+        if [ "$password" = 'pass word' ]; then asks=no; else echo 'Sorry, try again.' >&2; fi
+    done
     ;;
 esac
 exec "$@"
@@ -177,18 +212,13 @@ exec "$@"
         rights: Rights,
         password: Option<&str>,
     ) -> Result<QueryOutput, TransportError> {
-        let mut shell = Command::new("/bin/sh");
-        shell
-            .args(["-c", &protocol::command(rights)])
-            .env("PATH", folder);
-        let line = protocol::query_request("/nowhere", "n0nce", "echo root");
-        Exchange::open(
-            Shell::spawn(shell).unwrap(),
-            password,
-            &line,
-            &[b"echo root"],
-        )?
-        .query("n0nce")
+        let loader = Start::new(rights, true)?;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &loader.command()]).env("PATH", folder);
+        let mut shell = BufReader::new(Shell::spawn(command).unwrap());
+        loader.pass(&mut shell, password, &[], FIRST_WORD)?;
+        let line = query_request("/nowhere", "n0nce", "echo root");
+        Exchange::open(shell, Vec::new(), &line, &[b"echo root"])?.query("n0nce", FIRST_WORD, None)
     }
 
     /// Makes a folder with all that the loader needs, and perhaps a sudo.
@@ -198,18 +228,23 @@ exec "$@"
             std::os::unix::fs::symlink(Path::new("/usr/bin").join(name), folder.path().join(name))
                 .unwrap();
         }
+        // Root's rights are told by this, whoever runs the tests.
+        install(&folder.path().join("id"), "#!/bin/sh\necho 0\n");
         if let Some(text) = sudo {
-            let path = folder.path().join("sudo");
-            // Written by another process: a fork of another test's at this moment would hold it
-            // open for writing, and then it can't be run.
-            let mut install = Command::new("sh");
-            install
-                .args(["-c", "printf %s \"$1\" >\"$2\"", "sh", text])
-                .arg(&path);
-            assert!(install.status().unwrap().success());
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+            install(&folder.path().join("sudo"), text);
         }
         folder
+    }
+
+    /// Writes a program by another process: a fork of another test's at this moment would hold it
+    /// open for writing, and then it can't be run.
+    fn install(path: &Path, text: &str) {
+        let mut install = Command::new("sh");
+        install
+            .args(["-c", "printf %s \"$1\" >\"$2\"", "sh", text])
+            .arg(path);
+        assert!(install.status().unwrap().success());
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     #[test]
@@ -234,11 +269,7 @@ exec "$@"
         let folder = programs(Some(FAKE_SUDO));
         for (rights, password, words) in [
             (Rights::Sudo, None, "a password is required"),
-            (
-                Rights::SudoWithPassword,
-                Some("wrong"),
-                "incorrect password",
-            ),
+            (Rights::SudoWithPassword, Some("wrong"), "Sorry, try again"),
         ] {
             let error = query(folder.path(), rights, password).unwrap_err();
             assert_eq!(error.kind, TransportErrorKind::Sudo);

@@ -25,6 +25,10 @@ pub use ssh::SshTransport;
 use crate::model::{Host, Sudo};
 use crate::script::Upload;
 
+/// How long a host may take from its login to its first word, and from a request to the
+/// supervisor's.
+const FIRST_WORD: Duration = Duration::from_secs(30);
+
 /// Opens connections.
 pub trait Transport: Send + Sync {
     /// Connects and logs in; blocks.
@@ -32,7 +36,26 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// Why the host can't be worked on, with what to try.
     fn connect(&self, host: &Host, sudo: &Sudo) -> Result<Box<dyn Connection>, TransportError>;
+
+    /// The same; as soon as there is something that can be waited for, `tell` gets the handle by
+    /// which another thread ends the wait.
+    ///
+    /// # Errors
+    /// As [`Transport::connect`].
+    fn connect_interruptibly(
+        &self,
+        host: &Host,
+        sudo: &Sudo,
+        tell: &mut dyn FnMut(Interrupter),
+    ) -> Result<Box<dyn Connection>, TransportError> {
+        let connection = self.connect(host, sudo)?;
+        tell(connection.interrupter());
+        Ok(connection)
+    }
 }
+
+/// Ends whatever a connection is blocked in, from another thread.
+pub type Interrupter = Box<dyn Fn() + Send + Sync>;
 
 /// One logged-in host. Every method blocks; one at a time.
 pub trait Connection: Send {
@@ -41,6 +64,25 @@ pub trait Connection: Send {
     /// # Errors
     /// A lost connection, or a trailer that never came.
     fn query(&mut self, script: &str) -> Result<QueryOutput, TransportError>;
+
+    /// The same within a time: a host from which no whole answer comes in it doesn't answer.
+    ///
+    /// # Errors
+    /// As [`Connection::query`]; `Timeout` when the time is over. The connection is then of no use.
+    fn query_within(
+        &mut self,
+        script: &str,
+        limit: Duration,
+    ) -> Result<QueryOutput, TransportError> {
+        let _ = limit;
+        self.query(script)
+    }
+
+    /// Lists texts that belong in no output of this connection: every form of the password that
+    /// was sent on it.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Has the on-host supervisor start, follow or end a step, and follows it to its end.
     ///
@@ -72,7 +114,7 @@ pub trait Connection: Send {
     ) -> Result<(), TransportError>;
 
     /// Returns a handle by which another thread ends whatever this connection is blocked in.
-    fn interrupter(&self) -> Box<dyn Fn() + Send + Sync>;
+    fn interrupter(&self) -> Interrupter;
 }
 
 /// What the supervisor is asked to do with a step.

@@ -2,10 +2,15 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod account;
 pub mod cut;
+pub mod deb;
+pub mod debian;
+pub mod desk;
 pub mod fleet;
 pub mod ground;
 pub mod looks;
+pub mod loopback;
 pub mod random;
 pub mod rooms;
 pub mod site;
@@ -29,6 +34,24 @@ use paas_cluster_build::transport::{
 /// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Adds `--yes` to a command line that changes hosts, as there is no terminal to ask on; `remove`
+/// says it itself.
+pub fn with_yes<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let changes = |word: &&str| {
+        let verbs = ["build", "bootstrap", "apply", "start", "stop", "restart"];
+        verbs.contains(word)
+    };
+    let mut words = arguments.to_vec();
+    let other = ["exec", "lab", "plan"].contains(&arguments[0]);
+    if let Some(at) = arguments.iter().position(|word| changes(word))
+        && !other
+        && !arguments.contains(&"--yes")
+    {
+        words.insert(at + 1, "--yes");
+    }
+    words
 }
 
 /// The built-in jobs.

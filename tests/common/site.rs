@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use paas_cluster_build::lab::requirements;
 use tempfile::TempDir;
 
-use super::skip;
+use super::{skip, with_yes};
 
 /// The machines of one test program and its cluster file.
 pub struct Site {
@@ -79,7 +79,7 @@ impl Site {
             .arg(&self.file)
             .arg("--state-dir")
             .arg(self.path(state))
-            .args(arguments)
+            .args(with_yes(arguments))
             .stdin(Stdio::null());
         command
     }

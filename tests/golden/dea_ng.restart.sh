@@ -26,6 +26,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -66,6 +71,19 @@ put_new() {
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# need_package NAME: tells early and plainly that a package isn't there, and what to do.
+need_package() {
+	if package_is_installed "$1"; then return 0; fi
+	# What bootstrap was last asked to install here, perhaps with an architecture or a version.
+	listed=$(grep -o '"packages":{"value":\[[^]]*\]}' "$PAAS_ROOT/receipts/bootstrap.json" 2>/dev/null | head -n 1) || listed=''
+	case $listed in
+	*"\"$1\""* | *"\"$1="* | *"\"$1:"*)
+		fail "$(instead_of_package "$1"): bootstrap installed it, and it was removed since; run \`bootstrap\`, which installs it again"
+		;;
+	*) fail "$(instead_of_package "$1"); add it to \`packages\` in the cluster file" ;;
+	esac
 }
 
 # refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
@@ -284,6 +302,60 @@ command_succeeds() {
 	return 1
 }
 
+# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
+# architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
+# installed where an installed package provides it, as mawk provides awk.
+
+package_is_installed() {
+	name=${1%%=*}
+	# One line for each architecture; a package that has to be reinstalled isn't there.
+	found=$(dpkg-query -W -f '${db:Status-Status} ${db:Status-Eflag} ${Version}\n' "$name" 2>/dev/null) || found=''
+	case $1 in
+	*=*) printf '%s\n' "$found" | grep -qxF "installed ok ${1#*=}" ;;
+	*) printf '%s\n' "$found" | grep -q '^installed ok ' || package_is_provided "$1" ;;
+	esac
+}
+
+package_is_provided() {
+	dpkg-query -W -f '${db:Status-Status}\t${Provides}\n' | awk -F '\t' -v name="$1" '
+		$1 == "installed" {
+			count = split($2, provided, /, */)
+			for (i = 1; i <= count; i++) {
+				sub(/[ (:].*/, "", provided[i])
+				if (provided[i] == name) found = 1
+			}
+		}
+		END { exit !found }
+	'
+}
+
+# Names the wanted packages that aren't installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! package_is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# Says what there is in place of a wanted package.
+instead_of_package() {
+	found=$(dpkg-query -W -f '${db:Status-Status} ${Version}\n' "${1%%=*}" 2>/dev/null | head -n 1) || found=''
+	case $found in
+	'' | not-installed* | config-files*) printf "%s isn't installed" "${1%%=*}" ;;
+	'installed '*) printf '%s is %s, and %s is wanted' "${1%%=*}" "${found#* }" "${1#*=}" ;;
+	*) printf '%s is %s' "${1%%=*}" "${found%% *}" ;;
+	esac
+}
+
+# need_packages WANTED…: ends with 1 and a line that names all that is missing.
+need_packages() {
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then return 0; fi
+	said=''
+	for package in $missing; do said="$said${said:+; }$(instead_of_package "$package")"; done
+	printf '%s; bootstrap installs it\n' "$said"
+	exit 1
+}
+
 # Looks once whether everything answers; prints the first thing that doesn't.
 check_health() {
 	:
@@ -317,10 +389,10 @@ show_log() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			show_logs
 			fail "not healthy after $limit s: $said"
 		fi

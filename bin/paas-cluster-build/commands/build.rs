@@ -1,6 +1,7 @@
 //! What changes hosts: build, bootstrap, start, stop, restart.
 
 use paas_cluster_build::job::Action;
+use paas_cluster_build::journal::write_error_words;
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::{self, Operation};
 use paas_cluster_build::plan::{Decision, Facts, Finding, Plan, preflight};
@@ -16,6 +17,7 @@ use crate::workspace::Workspace;
 /// `build`: machines first, then component after component.
 pub fn build(common: &Common, args: &BuildArgs) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let selection = workspace.select(&args.components, &args.run.limit.limit)?;
     workspace.require_release(&selection)?;
     let operation = operation::build(&workspace.cluster, &selection);
@@ -85,7 +87,10 @@ impl Converge<'_> {
     ) -> Result<Exit, Failure> {
         let state = state_dir(self.common)?;
         if let Err(error) = inventory::remember(&state, &self.workspace.cluster, self.selection) {
-            anstream::eprintln!("warning: the hosts can't be remembered: {error}");
+            errln!(
+                "warning: the hosts can't be remembered: {}",
+                write_error_words(&error)
+            );
         }
         conductor.run(plan, resume)
     }
@@ -116,7 +121,7 @@ pub fn control(common: &Common, args: &ControlArgs, action: Action) -> Result<Ex
     let file = common.config.display().to_string();
     confirm(&conductor, &plan, &file, args.run.options.yes, Harm::None)?;
     if !runs_anything(&plan) {
-        anstream::eprintln!("nothing of this is installed; `build` installs it");
+        errln!("nothing of this is installed; `build` installs it");
     }
     conductor.run(&plan, &resume_line())
 }

@@ -1,14 +1,41 @@
 //! `exec`: one command on the selected hosts.
 
+use std::net::IpAddr;
+
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::operation;
+use paas_cluster_build::plan::{MACHINE, Mode, Plan, Reason, Stage, Step, StepId};
 use paas_cluster_build::report::{ExecEnd, ExecResult, exec_text};
 
 use crate::args::{Common, Output};
-use crate::conductor::{Conductor, Survey, describe};
+use crate::conductor::{Conductor, Survey, describe, facts_of};
 use crate::exit::{Exit, Failure};
-use crate::show::colour;
+use crate::show::look;
 use crate::workspace::Workspace;
+
+/// Says where the words of an `exec` belong that stand before its `--`, or that are missing.
+pub fn check_words(words: &[String], command: &[String]) -> Result<(), Failure> {
+    match (words, command) {
+        ([], [_, ..]) => Ok(()),
+        ([], []) => Err(Failure::usage(
+            "exec needs a command line after `--`\nhelp: paas-cluster-build exec -- uptime",
+        )),
+        (words, []) => Err(Failure::usage(format!(
+            "the command line of exec stands after `--`\n\
+             help: paas-cluster-build exec -- {}",
+            shell_words::join(words)
+        ))),
+        (words, command) => {
+            let limits = words.iter().map(|word| format!("--limit {word} "));
+            Err(Failure::usage(format!(
+                "exec takes no components or hosts before `--`\n\
+                 help: paas-cluster-build exec {}-- {}",
+                limits.collect::<String>(),
+                shell_words::join(command)
+            )))
+        }
+    }
+}
 
 /// Runs a command line on every selected host, and shows equal outputs together.
 pub fn exec(
@@ -32,7 +59,8 @@ pub fn exec(
         secrets: Default::default(),
     };
     let plan = conductor.plan(&operation, &survey, false)?;
-    let outcome = conductor.ask(&plan)?;
+    tell_machines(&conductor, &plan)?;
+    let outcome = conductor.ask_and_note(&plan)?;
 
     let mut results = Vec::new();
     for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
@@ -45,7 +73,7 @@ pub fn exec(
             )
         } else {
             let why = outcome.results.get(&step.id).map(describe);
-            let why = why.unwrap_or_else(|| "it wasn't asked".to_owned());
+            let why = why.unwrap_or_else(|| "the connection was lost".to_owned());
             (ExecEnd::Unreachable(why), String::new())
         };
         results.push(ExecResult {
@@ -63,10 +91,15 @@ pub fn exec(
             let line = serde_json::json!({
                 "host": result.host, "status": status, "error": error, "output": result.output,
             });
-            anstream::println!("{line}");
+            outln!("{line}");
         }
     } else {
-        anstream::print!("{}", exec_text(&results, colour()));
+        out!("{}", exec_text(&results, look()));
+    }
+    if let Some(host) = denied(&workspace, &results).filter(|_| !as_root) {
+        errln!(
+            "help: {host} denied that to its login user; as root: paas-cluster-build exec --root -- …"
+        );
     }
     let ended = |wanted: fn(&ExecEnd) -> bool| results.iter().any(|result| wanted(&result.end));
     Ok(
@@ -78,4 +111,54 @@ pub fn exec(
             Exit::Done
         },
     )
+}
+
+/// A command that would run twice on one machine runs nowhere; where there is one host, nothing is
+/// asked.
+fn tell_machines(conductor: &Conductor<'_>, plan: &Plan) -> Result<(), Failure> {
+    let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let questions: Vec<Step> = steps.map(|step| question(&step.id)).collect();
+    if questions.len() < 2 {
+        return Ok(());
+    }
+    let facts = facts_of(conductor.ask(&Plan {
+        cluster: plan.cluster.clone(),
+        operation: "machines".to_owned(),
+        stages: vec![Stage::unlimited("machines", questions)],
+    })?);
+    conductor.tell_machines(&facts, true)
+}
+
+fn question(of: &StepId) -> Step {
+    let id = StepId {
+        step: "machine".to_owned(),
+        host: of.host,
+    };
+    let what = "exec".to_owned();
+    Step {
+        script: MACHINE.to_owned(),
+        ..Step::without_script(id, Mode::Query, Reason::Asked { what })
+    }
+}
+
+/// Finds a host on which the command failed for want of root's rights.
+fn denied(workspace: &Workspace, results: &[ExecResult]) -> Option<IpAddr> {
+    const WORDS: [&str; 5] = [
+        "permission denied",
+        "operation not permitted",
+        "access denied",
+        "must be root",
+        "are you root",
+    ];
+    let is_denied = |result: &&ExecResult| {
+        let said = result.output.to_lowercase();
+        matches!(result.end, ExecEnd::Exited(status) if status != 0)
+            && WORDS.iter().any(|words| said.contains(words))
+    };
+    let is_root = |host: IpAddr| {
+        let host = workspace.cluster.host(host);
+        host.is_some_and(|host| host.ssh.user == "root")
+    };
+    let mut denied = results.iter().filter(is_denied).map(|result| result.host);
+    denied.find(|host| !is_root(*host))
 }

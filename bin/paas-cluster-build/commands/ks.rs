@@ -20,6 +20,7 @@ use crate::args::{Common, KsAction, KsChange, Showing, ZoneAction};
 use crate::conductor::{Conductor, Survey, describe};
 use crate::confirm::{Harm, confirm};
 use crate::exit::{Exit, Failure};
+use crate::source::Source;
 use crate::workspace::Workspace;
 
 /// `ks`: looks at the global control plane, or switches it.
@@ -123,7 +124,7 @@ pub fn explain(name: Option<&str>) -> Result<Exit, Failure> {
         })?],
     };
     let texts: Vec<String> = schemes.into_iter().map(ks::explain).collect();
-    anstream::print!("{}", texts.join("\n\n"));
+    out!("{}", texts.join("\n\n"));
     Ok(Exit::Done)
 }
 
@@ -143,7 +144,7 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
             let mut answer = info_json(&site);
             answer["ret_code"] = json!(0);
             answer["action"] = json!("GetGlobalKSInfoResponse");
-            anstream::println!("{answer}");
+            outln!("{answer}");
             return Ok(Exit::Done);
         }
         Directive::CheckPg(db) => {
@@ -155,7 +156,7 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
             answer["action"] = json!("CheckPGResponse");
             answer["ret_code"] = json!(0);
             answer["db_name"] = json!(db.name());
-            anstream::println!("{answer}");
+            outln!("{answer}");
             return Ok(Exit::Done);
         }
         Directive::RecoverPg { db, primary } => (
@@ -199,14 +200,14 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
             (vec!["zone", "activate", zone], ks::set_zones(&site, &zones))
         }
     };
-    anstream::eprint!("{}", report::ks_plan(&plan));
+    err!("{}", report::ks_plan(&plan));
     if !plan.is_go() {
         return refuse("a gate is closed; see above");
     }
     if plan.operation.stages.is_empty() {
         // No run, so no id either.
         let answer = json!({"ret_code": 0, "message": "nothing is to be done"});
-        anstream::println!("{answer}");
+        outln!("{answer}");
         return Ok(Exit::Done);
     }
     if let Some(room) = &plan.unfenced
@@ -221,7 +222,7 @@ pub fn directive(common: &Common, text: &str, word: Option<&str>) -> Result<Exit
 }
 
 fn refuse(why: &str) -> Result<Exit, Failure> {
-    anstream::println!("{}", json!({"ret_code": 1, "message": why}));
+    outln!("{}", json!({"ret_code": 1, "message": why}));
     Ok(Exit::Usage)
 }
 
@@ -233,8 +234,11 @@ fn start_apart(
     words: &[&str],
     word: Option<&str>,
 ) -> Result<Exit, Failure> {
+    Source::of(&common.config).again("`directive`")?;
     let id = &conductor.run.id;
-    let folder = conductor.state_dir.join(&conductor.workspace.cluster.name);
+    let folder = conductor
+        .state_dir()?
+        .join(&conductor.workspace.cluster.name);
     fs::create_dir_all(&folder)?;
     let log = fs::File::create(folder.join(format!("directive-{id}.log")))?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -242,7 +246,7 @@ fn start_apart(
         .arg("-c")
         .arg(&common.config)
         .arg("--state-dir")
-        .arg(&conductor.state_dir)
+        .arg(conductor.state_dir()?)
         .args(words)
         .arg("--yes")
         .args(
@@ -257,7 +261,7 @@ fn start_apart(
         // A group of its own: a Ctrl-C here isn't meant for it.
         .process_group(0);
     command.spawn()?;
-    anstream::println!("{}", json!({"ret_code": 0, "uuid": id}));
+    outln!("{}", json!({"ret_code": 0, "uuid": id}));
     Ok(Exit::Done)
 }
 
@@ -394,8 +398,8 @@ fn info_json(site: &Site<'_>) -> serde_json::Value {
 
 fn show(as_json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) {
     match as_json {
-        true => anstream::println!("{value}"),
-        false => anstream::print!("{}", text()),
+        true => outln!("{value}"),
+        false => out!("{}", text()),
     }
 }
 
@@ -406,9 +410,9 @@ fn well(is_well: bool) -> Exit {
 /// Shows a plan; whether there is anything to go on with.
 fn shown(plan: &KsPlan, showing: &Showing) -> bool {
     if showing.json {
-        anstream::println!("{}", plan_json(plan));
+        outln!("{}", plan_json(plan));
     } else {
-        anstream::eprint!("{}", report::ks_plan(plan));
+        err!("{}", report::ks_plan(plan));
     }
     plan.is_go() && !showing.rehearse && !plan.operation.stages.is_empty()
 }

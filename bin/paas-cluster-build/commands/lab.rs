@@ -6,31 +6,73 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use paas_cluster_build::lab::{Lab, Machine, Spec, State};
+use paas_cluster_build::lab::{Lab, Machine, Spec, State, Suite};
 use paas_cluster_build::model::Cluster;
 
-use crate::args::{Common, LabAction};
+use crate::args::{Common, LabAction, SuiteChoice};
 use crate::exit::{Exit, Failure};
+use crate::history::LabNote;
 use crate::workspace::Workspace;
 
 /// Carries out a lab subcommand.
 pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let cluster = &workspace.cluster;
-    let mut progress = |text: &str| anstream::eprintln!("{text}");
+    let mut progress = |text: &str| errln!("{text}");
     let name = lab_name(&cluster.name);
     let lab = Lab::open(&name).map_err(failed)?;
+    let noted = noted(action).map(|(what, host)| {
+        let hosts = cluster.hosts.iter().map(|host| host.address);
+        let hosts = hosts.filter(|address| host.is_none_or(|name| names(name, *address)));
+        LabNote::begin(common, &cluster.name, what, hosts.collect())
+    });
+    let done = act(&workspace, &lab, name, action, &mut progress);
+    if let Some(note) = noted {
+        note.end(done.as_ref().is_ok_and(|exit| *exit == Exit::Done));
+    }
+    done
+}
+
+/// What of the lab's actions is kept among the runs: those that change machines, each with the
+/// machine that it's about.
+fn noted(action: &LabAction) -> Option<(&'static str, Option<&str>)> {
+    Some(match action {
+        LabAction::Up { .. } => ("lab up", None),
+        LabAction::Down => ("lab down", None),
+        LabAction::Kill { host } => ("lab kill", Some(host)),
+        LabAction::Boot { host } => ("lab boot", Some(host)),
+        LabAction::Cut { host } => ("lab cut", Some(host)),
+        LabAction::Heal { host } => ("lab heal", Some(host)),
+        LabAction::CutRooms { .. } => ("lab cut-rooms", None),
+        LabAction::HealRooms { .. } => ("lab heal-rooms", None),
+        LabAction::Status | LabAction::Ssh { .. } => return None,
+    })
+}
+
+fn names(name: &str, address: IpAddr) -> bool {
+    machine_name(name) == machine_name(&address.to_string())
+}
+
+fn act(
+    workspace: &Workspace,
+    lab: &Lab,
+    name: String,
+    action: &LabAction,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Exit, Failure> {
+    let cluster = &workspace.cluster;
     match action {
-        LabAction::Up { preinstall } => {
+        LabAction::Up { preinstall, suite } => {
             let mut spec = spec(cluster, name)?;
+            choose_suites(&mut spec, suite)?;
             if *preinstall {
-                spec.preinstalled = packages(&workspace);
+                spec.preinstalled = packages(workspace);
             }
             let lab = Lab::of(spec).map_err(failed)?;
-            lab.up(&mut progress).map_err(failed)?;
+            lab.up(progress).map_err(failed)?;
         }
         LabAction::Down => {
-            lab.down(&mut progress).map_err(failed)?;
+            lab.down(progress).map_err(failed)?;
         }
         LabAction::Status => {
             for machine in lab.status().map_err(failed)? {
@@ -43,11 +85,12 @@ pub fn lab(common: &Common, action: &LabAction) -> Result<Exit, Failure> {
                 let memory = machine.memory.map_or(String::new(), |bytes| {
                     format!("  {} MiB", bytes / 1024 / 1024)
                 });
-                anstream::println!("{:<16} {state}{memory}", machine.address.to_string());
+                let (address, suite) = (machine.address.to_string(), machine.suite);
+                outln!("{address:<16} {state:<8} {suite:<8}{memory}");
             }
         }
         LabAction::Ssh { host, command } => {
-            return ssh(&lab, cluster, &machine_name(host), command);
+            return ssh(lab, cluster, &machine_name(host), command);
         }
         LabAction::Kill { host } => lab.kill(&machine_name(host)).map_err(failed)?,
         LabAction::Boot { host } => lab.boot(&machine_name(host)).map_err(failed)?,
@@ -122,6 +165,7 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         name: machine_name(&host.address.to_string()),
         address: host.address,
         room: room_of(cluster, host.address),
+        suite: None,
     };
     Ok(Spec {
         name,
@@ -131,6 +175,39 @@ fn spec(cluster: &Cluster, name: String) -> Result<Spec, Failure> {
         known_hosts: first.and_then(|ssh| ssh.known_hosts.clone()),
         preinstalled: Vec::new(),
     })
+}
+
+/// Gives each machine the release that was asked for: by its address, or else for all.
+fn choose_suites(spec: &mut Spec, choices: &[SuiteChoice]) -> Result<(), Failure> {
+    let mut problems = Vec::new();
+    let known: BTreeSet<IpAddr> = spec
+        .machines
+        .iter()
+        .map(|machine| machine.address)
+        .collect();
+    let named = choices.iter().flat_map(|choice| &choice.hosts);
+    for stranger in named.filter(|host| !known.contains(host)) {
+        problems.push(format!("--suite: the file has no host {stranger}"));
+    }
+    for machine in &mut spec.machines {
+        let chosen = |names_it: &dyn Fn(&SuiteChoice) -> bool| -> BTreeSet<Suite> {
+            let choices = choices.iter().filter(|choice| names_it(choice));
+            choices.map(|choice| choice.suite).collect()
+        };
+        let mut found = chosen(&|choice| choice.hosts.contains(&machine.address));
+        if found.is_empty() {
+            found = chosen(&|choice| choice.hosts.is_empty());
+        }
+        if found.len() > 1 {
+            let address = machine.address;
+            problems.push(format!("--suite: {address} can't have two releases"));
+        }
+        machine.suite = found.pop_first();
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::usage(problems.join("\n"))),
+    }
 }
 
 /// The room of the global control plane that a host stands in; an arbiter has one of its own.
@@ -182,7 +259,7 @@ fn public_key(identity: &Path) -> Result<String, Failure> {
                 identity.display()
             )));
         }
-        anstream::eprintln!("made the key {}", identity.display());
+        errln!("made the key {}", identity.display());
     }
     let output = Command::new("ssh-keygen")
         .arg("-y")

@@ -14,7 +14,7 @@ use paas_cluster_build::report::{self, Health, ReceiptSummary, StatusRow};
 use crate::args::{Common, Output};
 use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
-use crate::show::colour;
+use crate::show::look;
 use crate::workspace::Workspace;
 
 /// `render`: every script of a build as a file `<host>/<number>-<step>.sh`, and beside it what it
@@ -26,13 +26,12 @@ pub fn render(
     to: &Path,
 ) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let selection = workspace.select(components, limits)?;
     let operation = operation::build(&workspace.cluster, &selection);
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(1))?;
     let plan = conductor.rehearse(&operation, &selection)?;
-    let unusable = |error: std::io::Error| {
-        Failure::usage(format!("{} can't be written: {error}", to.display()))
-    };
+    let unusable = |error: std::io::Error| Failure::unwritable(to, &error);
     fs::create_dir_all(to).map_err(unusable)?;
     if fs::read_dir(to).map_err(unusable)?.next().is_some() {
         let message = format!(
@@ -54,7 +53,7 @@ pub fn render(
             count += 1;
         }
     }
-    anstream::println!(
+    outln!(
         "{count} scripts and their values written to {}; secrets are shown as <name>",
         to.display()
     );
@@ -64,18 +63,19 @@ pub fn render(
 /// `check`: the file alone.
 pub fn check(common: &Common) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let cluster = &workspace.cluster;
     let selection = workspace.select(&[], &[])?;
     let operation = operation::build(cluster, &selection);
     Conductor::new(&workspace, common, Limits::with_forks(1))?.rehearse(&operation, &selection)?;
-    anstream::println!(
+    outln!(
         "{}: {} components on {} hosts, every script renders",
         cluster.file.display(),
         cluster.components.len(),
         cluster.hosts.len()
     );
     if let Err(failure) = workspace.require_release(&selection) {
-        anstream::println!("note: {}", failure.message);
+        outln!("note: {}", failure.message);
     }
     Ok(Exit::Done)
 }
@@ -90,16 +90,24 @@ pub fn status(
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(components, limits)?;
     let conductor = Conductor::new(&workspace, common, Limits::with_forks(forks))?;
-    let survey = conductor.survey(&selection)?;
+    let survey = conductor.survey_to_show(&selection)?;
     let rows = rows(&workspace, &selection, &survey.facts);
     if common.output == Output::Json {
         for row in &rows {
             print_json(&status_json(row))?;
         }
+        let count = |wanted: fn(&Health) -> bool| rows.iter().filter(|r| wanted(&r.health)).count();
+        print_json(&serde_json::json!({"summary": {
+            "cluster": workspace.cluster.name,
+            "instances": rows.len(),
+            "healthy": count(|health| *health == Health::Healthy),
+            "unhealthy": count(|health| matches!(health, Health::Unhealthy(_))),
+            "unknown": count(|health| matches!(health, Health::Unknown(_))),
+        }}))?;
     } else {
-        anstream::print!(
+        out!(
             "{}",
-            report::status_text(&rows, &TimeZone::system(), colour())
+            report::status_text(&rows, &TimeZone::system(), look())
         );
     }
     let is_unasked = |row: &StatusRow| survey.facts.known(row.host).is_none();
@@ -116,7 +124,7 @@ pub fn status(
 pub fn schema() -> Result<Exit, Failure> {
     let text =
         serde_json::to_string_pretty(&cluster_file::schema()).map_err(anyhow::Error::from)?;
-    anstream::println!("{text}");
+    outln!("{text}");
     Ok(Exit::Done)
 }
 
@@ -204,7 +212,7 @@ fn status_json(row: &StatusRow) -> serde_json::Value {
 }
 
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    anstream::println!(
+    outln!(
         "{}",
         serde_json::to_string(value).map_err(anyhow::Error::from)?
     );

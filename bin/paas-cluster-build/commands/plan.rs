@@ -5,9 +5,13 @@ use std::io::Write;
 use std::path::Path;
 
 use paas_cluster_build::engine::Limits;
+use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::operation;
-use paas_cluster_build::plan::{Facts, HostState, Plan, SavedPlan, differences, leftovers};
+use paas_cluster_build::plan::{
+    Decision, Facts, HostState, Plan, SavedPlan, differences, leftovers,
+};
 use paas_cluster_build::report;
+use serde_json::json;
 
 use super::build::{Converge, not_ready, ready, resume_line};
 use super::look::print_json;
@@ -16,29 +20,30 @@ use crate::conductor::{Conductor, Survey, state_dir};
 use crate::confirm::{Harm, confirm, planned};
 use crate::exit::{Exit, Failure};
 use crate::inventory;
-use crate::show::colour;
+use crate::show::{colour, look};
 use crate::workspace::Workspace;
 
 /// `plan`: what a build would run where, and why.
 pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     let selection = workspace.select(&args.components, &args.limit.limit)?;
     let operation = operation::build(&workspace.cluster, &selection);
     let limits = Limits::with_forks(args.forks.forks);
     let conductor = Conductor::new(&workspace, common, limits)?;
     if args.offline {
         let plan = conductor.rehearse(&operation, &selection)?;
-        show(common, &plan)?;
+        show(common, args, &plan)?;
         warn_release(&workspace, &selection);
-        return Ok(Exit::Done);
+        return Ok(verdict(args, &plan));
     }
     let survey = conductor.survey(&selection)?;
     let plan = conductor.plan(&operation, &survey, args.force)?;
-    show(common, &plan)?;
+    show(common, args, &plan)?;
     if common.output != Output::Json {
         if args.diff {
             let differences = differences(&plan, &survey.facts);
-            anstream::print!("\n{}", report::diff_text(&differences, colour()));
+            out!("\n{}", report::diff_text(&differences, colour()));
         }
         tell_leftovers(common, &workspace, &survey.facts);
         warn_release(&workspace, &selection);
@@ -55,32 +60,55 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
             ..SavedPlan::new(&plan, &survey.facts, common.config.clone())
         };
         save(path, &saved)?;
-        anstream::eprintln!(
+        errln!(
             "kept in {}; carry it out with: paas-cluster-build -c {} apply {}",
             path.display(),
             common.config.display(),
             path.display()
         );
     }
-    Ok(Exit::Done)
+    Ok(verdict(args, &plan))
 }
 
-fn show(common: &Common, plan: &Plan) -> Result<(), Failure> {
+/// What a plan means for a script that asked.
+fn verdict(args: &PlanArgs, plan: &Plan) -> Exit {
+    match planned(plan).iter().any(runs) {
+        true if args.exit_code => Exit::Changes,
+        _ => Exit::Done,
+    }
+}
+
+fn runs(step: &PlannedStep) -> bool {
+    matches!(step.decision, Decision::Run(_))
+}
+
+fn show(common: &Common, args: &PlanArgs, plan: &Plan) -> Result<(), Failure> {
     let steps = planned(plan);
     if common.output == Output::Json {
-        for step in &steps {
+        for step in steps.iter().filter(|step| !args.changes || runs(step)) {
             print_json(step)?;
         }
-    } else {
-        let file = common.config.display().to_string();
-        anstream::print!("{}", report::plan_text(&steps, &file, colour()));
+        let to_run = steps.iter().filter(|step| runs(step)).count();
+        return print_json(&json!({"summary": {
+            "cluster": plan.cluster,
+            "operation": plan.operation,
+            "steps": steps.len(),
+            "to_run": to_run,
+            "to_skip": steps.len() - to_run,
+        }}));
     }
+    let file = common.config.display().to_string();
+    let text = match args.changes {
+        true => report::changes_text(&steps, &file, look()),
+        false => report::plan_text(&steps, &file, look()),
+    };
+    out!("{text}");
     Ok(())
 }
 
 fn warn_release(workspace: &Workspace, selection: &paas_cluster_build::model::Selection) {
     if let Err(failure) = workspace.require_release(selection) {
-        anstream::eprintln!("\nwarning: {}", failure.message);
+        errln!("\nwarning: {}", failure.message);
     }
 }
 
@@ -88,7 +116,7 @@ fn warn_release(workspace: &Workspace, selection: &paas_cluster_build::model::Se
 pub fn tell_leftovers(common: &Common, workspace: &Workspace, facts: &Facts) {
     for (host, step) in leftovers(&workspace.cluster, facts) {
         let step = report::printable(&step);
-        anstream::eprintln!(
+        errln!(
             "left over: {step} on {host}: the file no longer puts it there, and nothing is done \
              about it; `remove {step} --limit {host}` takes it down"
         );
@@ -98,7 +126,7 @@ pub fn tell_leftovers(common: &Common, workspace: &Workspace, facts: &Facts) {
     };
     for (host, components) in inventory::gone(&state, &workspace.cluster) {
         let components = components.join(", ");
-        anstream::eprintln!(
+        errln!(
             "no longer in the file: {host} ({components}); nothing is done there. To take it down, \
              put it back and `remove {host}`"
         );
@@ -128,7 +156,7 @@ fn save(path: &Path, plan: &SavedPlan) -> Result<(), Failure> {
         file.persist(path)?;
         Ok(())
     };
-    write().map_err(|error| Failure::usage(format!("{} can't be written: {error}", path.display())))
+    write().map_err(|error| Failure::unwritable(path, &error))
 }
 
 /// `apply`: carries out a kept plan, if everything is still as it was when it was made.
@@ -139,6 +167,7 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
     let saved = SavedPlan::parse(&text)
         .map_err(|why| Failure::usage(format!("{path} isn't a plan: {why}")))?;
     let workspace = Workspace::load(common)?;
+    workspace.read_by_shells()?;
     if saved.cluster != workspace.cluster.name {
         return Err(Failure::usage(format!(
             "{path} is a plan of the cluster {}, and {} describes {}",
@@ -161,7 +190,7 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
         }
         let list: String = differences.iter().map(|d| format!("  {d}\n")).collect();
         Err(Failure::new(
-            Exit::Failed,
+            Exit::Stale,
             format!(
                 "{path} was made from another state; nothing was changed\n{list}help: make the plan \
                  again, and look at it\n"

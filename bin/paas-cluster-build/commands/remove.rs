@@ -193,7 +193,7 @@ fn tell_file(workspace: &Workspace, wanted: &Wanted, file: &str) {
                     .any(|r| r.step == step && r.host == instance.address)
             };
             if component.jobs.iter().any(is_gone) {
-                anstream::println!(
+                outln!(
                     "{file}:{}: still puts {} on {}; delete it there, or the next build brings it back",
                     instance.place.line,
                     printable(&component.name),

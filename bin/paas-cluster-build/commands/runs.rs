@@ -1,5 +1,6 @@
 //! Runs that are under way or over: list, follow, end.
 
+use jiff::tz::TimeZone;
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::journal::{RunFolder, read_journal};
 use paas_cluster_build::plan::{Holder, HostRunState};
@@ -10,32 +11,33 @@ use crate::args::{Common, Forks, Limit, Output};
 use crate::conductor::{Conductor, state_dir};
 use crate::exit::{Exit, Failure};
 use crate::follow::{HostRuns, RunToFollow};
-use crate::show::colour;
+use crate::record;
+use crate::show::look;
 use crate::workspace::Workspace;
 
-/// `runs`: what the state folder remembers, newest last.
+/// `runs`: what the state folder remembers, newest first.
 pub fn runs(common: &Common, last: usize) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let state = state_dir(common)?;
     let folders = RunFolder::all(&state, &workspace.cluster.name);
-    let newest = &folders[folders.len().saturating_sub(last)..];
-    let rows: Vec<RunRow> = newest.iter().map(row).collect();
+    let newest = folders.iter().rev().take(last);
+    let rows: Vec<RunRow> = newest.map(row).collect();
     if common.output == Output::Json {
         for row in &rows {
-            println!("{}", json(row));
+            outln!("{}", json(row));
         }
         return Ok(Exit::Done);
     }
     if rows.is_empty() {
-        anstream::eprintln!(
+        errln!(
             "no run of {} is known here; `attach` asks the hosts",
             workspace.cluster.name
         );
         return Ok(Exit::Done);
     }
-    anstream::print!("{}", report::runs_text(&rows, colour()));
-    if let Some(row) = rows.iter().rev().find(|row| row.live) {
-        anstream::println!("\nfollow it: paas-cluster-build attach {}", row.run);
+    out!("{}", report::runs_text(&rows, &TimeZone::system(), look()));
+    if let Some(row) = rows.iter().find(|row| row.live) {
+        outln!("\nfollow it: paas-cluster-build attach {}", row.run);
     }
     Ok(Exit::Done)
 }
@@ -49,6 +51,7 @@ fn row(folder: &RunFolder) -> RunRow {
         run: folder.run().to_owned(),
         state: replayed.then_some(state),
         live: folder.is_live(),
+        watched: folder.is_watched(),
         torn,
     }
 }
@@ -63,9 +66,14 @@ fn json(row: &RunRow) -> serde_json::Value {
         "operator": run.map(|run| &run.operator),
         "workstation": run.map(|run| &run.workstation),
         "started": run.map(|run| run.started),
-        "state": state.map(|state| report::run_word(state, row.live)),
-        "steps": counts.map(|counts| counts.total),
-        "ended": counts.map(|counts| counts.ended()),
+        "state": state.map(|state| report::run_word(state, row.live, row.watched)),
+        "took_ms": state.map(RunState::now_ms),
+        "steps": counts.as_ref().map(|counts| counts.total),
+        "ended": counts.as_ref().map(|counts| counts.ended()),
+        "ran": counts.as_ref().map(|counts| counts.succeeded + counts.failed),
+        "failed": counts.as_ref().map(|counts| counts.failed),
+        "skipped": counts.as_ref().map(|counts| counts.skipped),
+        "not_started": counts.as_ref().map(|counts| counts.not_started),
     })
 }
 
@@ -78,8 +86,11 @@ pub fn attach(
 ) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     let selection = workspace.select(&[], &limit.limit)?;
+    if let Some(exit) = run.and_then(|run| record::replay(common, &workspace, run)) {
+        return Ok(exit);
+    }
     let mut conductor = Conductor::new(&workspace, common, Limits::with_forks(forks.forks))?;
-    let found = conductor.host_runs(&selection)?;
+    let mut found = conductor.host_runs(&selection)?;
     let holder = match run {
         Some(run) => holder_of(run, &found)?,
         None => the_live_one(&found)?,
@@ -88,6 +99,10 @@ pub fn attach(
         id: holder.run.clone(),
         holder,
     };
+    let ask = || conductor.host_runs(&selection);
+    if record::is_over(&conductor, &run.id, &mut found, ask)? {
+        return record::from_hosts(&conductor, &run, &found);
+    }
     conductor.attach(&run, &selection)
 }
 
@@ -160,9 +175,9 @@ pub fn cancel(common: &Common, run: &str, limit: &Limit, limits: Limits) -> Resu
     holder_of(run, &found)?;
     let (ended, silent) = conductor.cancel(run, &selection)?;
     let steps = if ended == 1 { "step" } else { "steps" };
-    anstream::println!("{ended} {steps} of run {run} ended; no more of it starts on these hosts");
+    outln!("{ended} {steps} of run {run} ended; no more of it starts on these hosts");
     for (host, why) in &silent {
-        anstream::eprintln!("  {host} couldn't be told: {}", printable(why));
+        errln!("  {host} couldn't be told: {}", printable(why));
     }
     Ok(match silent.is_empty() {
         true => Exit::Done,

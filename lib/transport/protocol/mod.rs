@@ -2,43 +2,18 @@
 //! bytes: what is sent to the loader, and how the supervisor's frames are read.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+mod hello;
 mod request;
 
+pub(super) use hello::{Rights, Start};
 use request::supervisor_text;
-pub(super) use request::{
-    ROOT, Rights, TRY_SUDO, cancel_line, command, nonce, put_request, query_request, step_line,
-};
+pub(super) use request::{ROOT, cancel_line, nonce, put_request, query_request, step_line};
 
 use super::{QueryOutput, StepEnd, StepNews, StopReason, TransportError, TransportErrorKind};
 use crate::script::Upload;
-
-/// Reads what [`TRY_SUDO`] printed.
-pub(super) fn sudo_answer(said: &str) -> Result<(), TransportError> {
-    if said.lines().any(|line| line == "pcb1 sudo") {
-        return Ok(());
-    }
-    Err(no_sudo(said))
-}
-
-fn no_sudo(said: &str) -> TransportError {
-    let said: Vec<&str> = said
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    // The first line says what is wrong, the last that sudo gave up.
-    let said = said.first().copied().unwrap_or("sudo said nothing");
-    TransportError::new(
-        TransportErrorKind::Sudo,
-        format!(
-            "root's rights can't be had: {}; set `sudo` in the cluster file (a password's \
-             source, or false when the login user is root), or let the user call sudo \
-             without a password",
-            said.trim()
-        ),
-    )
-}
+use crate::secret::blotted;
 
 /// Every line of the supervisor's own begins so.
 const PREFIX: &str = "pcb1 ";
@@ -50,6 +25,8 @@ const QUERY_LIMIT: usize = 4 * 1024 * 1024;
 const LONGEST_STATUS: usize = 4;
 /// A follower says `alive` every half minute; three that are missing are no chance.
 const SIGNS: Duration = Duration::from_secs(100);
+/// How long a slow disk may take to have a whole file written down.
+const STORED: Duration = Duration::from_secs(15 * 60);
 
 /// A running loader: its output (both streams as one) and its input.
 pub(super) trait Duplex: Read + Write {
@@ -59,6 +36,10 @@ pub(super) trait Duplex: Read + Write {
     /// Says that the host will send something at least so often, so that a longer silence is a
     /// lost connection.
     fn expect_signs(&mut self, every: Duration);
+
+    /// Says that a read which isn't done at a moment fails with `TimedOut`; with `None`, that there
+    /// is no such moment any more.
+    fn expect_by(&mut self, moment: Option<Instant>);
 }
 
 /// One request to the supervisor and the reading of its reply.
@@ -68,6 +49,8 @@ pub(super) struct Exchange<D: Duplex> {
     noise: String,
     /// Whether the supervisor has said anything yet.
     answered: bool,
+    /// What is in no text that is made here.
+    secrets: Vec<String>,
 }
 
 /// A line of the supervisor.
@@ -82,19 +65,16 @@ enum Reply {
 }
 
 impl<D: Duplex> Exchange<D> {
-    /// Sends a request: password line if sudo wants one, supervisor, request line, content.
+    /// Sends a request to a loader that has said its first word: supervisor, request line, content.
+    /// `secrets` is what is blotted out of everything that the host says between its frames.
     pub(super) fn open(
-        stream: D,
-        sudo_password: Option<&str>,
+        stream: BufReader<D>,
+        secrets: Vec<String>,
         request: &str,
         blobs: &[&[u8]],
     ) -> Result<Exchange<D>, TransportError> {
         let supervisor = supervisor_text();
         let mut message = Vec::with_capacity(supervisor.len() + 1024);
-        if let Some(password) = sudo_password {
-            message.extend_from_slice(password.as_bytes());
-            message.push(b'\n');
-        }
         message.extend_from_slice(format!("{PREFIX}{}\n{supervisor}", supervisor.len()).as_bytes());
         message.extend_from_slice(request.as_bytes());
         message.push(b'\n');
@@ -102,9 +82,10 @@ impl<D: Duplex> Exchange<D> {
             .iter()
             .for_each(|blob| message.extend_from_slice(blob));
         let mut exchange = Exchange {
-            stream: BufReader::new(stream),
+            stream,
             noise: String::new(),
             answered: false,
+            secrets,
         };
         let sent = exchange.stream.get_mut().write_all(&message);
         let sent = sent.and_then(|()| exchange.stream.get_mut().flush());
@@ -137,6 +118,7 @@ impl<D: Duplex> Exchange<D> {
 
     /// Reads the answer to a cancelled run: how many steps are being ended.
     pub(super) fn cancelled(mut self) -> Result<usize, TransportError> {
+        self.stream.get_mut().expect_signs(SIGNS);
         loop {
             match self.reply()? {
                 Reply::Alive => {}
@@ -149,17 +131,33 @@ impl<D: Duplex> Exchange<D> {
         }
     }
 
-    /// Reads a query's output up to its trailer.
-    pub(super) fn query(mut self, nonce: &str) -> Result<QueryOutput, TransportError> {
-        match self.reply()? {
+    /// Reads a query's output up to its trailer. The supervisor's first word comes within
+    /// `first_word`, the whole answer within `limit`, where there is one.
+    pub(super) fn query(
+        mut self,
+        nonce: &str,
+        first_word: Duration,
+        limit: Option<Duration>,
+    ) -> Result<QueryOutput, TransportError> {
+        let since = Instant::now();
+        let patience = limit.map_or(first_word, |limit| limit.min(first_word));
+        self.stream.get_mut().expect_by(Some(since + patience));
+        match self.reply().map_err(|error| in_time(error, patience))? {
             Reply::Word(word) if word == "output" => {}
             _ => return Err(unexpected("something else than a query's output")),
         }
+        let until = limit.map(|limit| since + limit);
+        self.stream.get_mut().expect_by(until);
+        self.output(nonce)
+            .map_err(|error| in_time(error, limit.unwrap_or_default()))
+    }
+
+    fn output(mut self, nonce: &str) -> Result<QueryOutput, TransportError> {
         let trailer = format!("\n{PREFIX}{nonce} ");
         let mut output = Vec::new();
         loop {
             let searched = output.len().saturating_sub(trailer.len() + LONGEST_STATUS);
-            let available = self.stream.fill_buf().map_err(|error| lost(&error))?;
+            let available = self.stream.fill_buf().map_err(|error| unheard(&error))?;
             if available.is_empty() {
                 return Err(self.explain_silence());
             }
@@ -187,6 +185,7 @@ impl<D: Duplex> Exchange<D> {
         content: &mut dyn Read,
         on_progress: &mut dyn FnMut(u64),
     ) -> Result<(), TransportError> {
+        self.stream.get_mut().expect_signs(SIGNS);
         match self.reply()? {
             Reply::Word(word) if word == "have" => return Ok(()),
             Reply::Word(word) if word == "send" => {}
@@ -211,6 +210,7 @@ impl<D: Duplex> Exchange<D> {
         }
         let _ = self.stream.get_mut().flush();
         let _ = self.stream.get_mut().close_write();
+        self.stream.get_mut().expect_signs(STORED);
         match self.reply()? {
             Reply::Word(word) if word == "stored" => Ok(()),
             _ => Err(unexpected("no `stored`")),
@@ -245,11 +245,11 @@ impl<D: Duplex> Exchange<D> {
             (&mut self.stream)
                 .take(LONGEST_LINE)
                 .read_until(b'\n', &mut line)
-                .map_err(|error| lost(&error))?;
+                .map_err(|error| unheard(&error))?;
             if line.is_empty() {
                 return Err(self.explain_silence());
             }
-            let line = String::from_utf8_lossy(&line);
+            let line = blotted(&String::from_utf8_lossy(&line), &self.secrets);
             let line = line.trim_end_matches(['\n', '\r']);
             match line.strip_prefix(PREFIX) {
                 Some(said) => {
@@ -275,20 +275,7 @@ impl<D: Duplex> Exchange<D> {
             }
             return TransportError::new(TransportErrorKind::Lost, message);
         }
-        let sudo = [
-            "sudo:",
-            "not in the sudoers",
-            "a password is required",
-            "su:",
-            "doas",
-        ];
-        if sudo.iter().any(|sign| said.contains(sign)) {
-            return no_sudo(last_line(said));
-        }
-        TransportError::new(
-            TransportErrorKind::Host,
-            format!("the host's shell said: {}", last_line(said)),
-        )
+        hello::why_no_answer(said)
     }
 
     /// What the host says when it can't be written to any more.
@@ -380,6 +367,32 @@ fn unexpected(what: &str) -> TransportError {
     )
 }
 
+/// What a read came to that failed: it was out of time, or the connection is lost.
+fn unheard(error: &io::Error) -> TransportError {
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            TransportError::new(TransportErrorKind::Timeout, "no answer in time")
+        }
+        _ => lost(error),
+    }
+}
+
+/// Says for how long an answer was waited for that didn't come in time.
+fn in_time(error: TransportError, patience: Duration) -> TransportError {
+    match error.kind {
+        TransportErrorKind::Timeout => TransportError::new(
+            TransportErrorKind::Timeout,
+            format!(
+                "the host doesn't answer: the login worked, and what it was asked took longer than \
+                 {} s; does a disk, a mounted file system (`df` there tells) or a service's check \
+                 hang?",
+                patience.as_secs()
+            ),
+        ),
+        _ => error,
+    }
+}
+
 pub(super) fn lost(error: &io::Error) -> TransportError {
     TransportError::new(
         TransportErrorKind::Lost,
@@ -411,11 +424,14 @@ pub fn read_reply(said: &[u8]) -> (Vec<u8>, Result<StepEnd, TransportError>) {
         }
 
         fn expect_signs(&mut self, _: Duration) {}
+
+        fn expect_by(&mut self, _: Option<Instant>) {}
     }
     let exchange = Exchange {
         stream: BufReader::new(Said(said)),
         noise: String::new(),
         answered: false,
+        secrets: Vec::new(),
     };
     let mut output = Vec::new();
     let end = exchange.follow(&mut |news| {

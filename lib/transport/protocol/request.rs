@@ -8,36 +8,9 @@ use crate::transport::{OnLock, StepCall, StepRequest, TransportError, TransportE
 
 /// Where the tool keeps its files on a host.
 pub(in crate::transport) const ROOT: &str = "/var/lib/paas-cluster-build";
-/// What a host runs for every request: it reads the supervisor's text, by its length, and runs it.
-/// Lines before the one that names the length are passed over: a sudo that needed no password
-/// leaves the one that was sent.
-const LOADER: &str = r#"while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done"#;
-/// Names the loader's way to root's rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::transport) enum Rights {
-    /// The login user's own.
-    Own,
-    /// sudo that asks for nothing.
-    Sudo,
-    /// sudo that reads a password from standard input, if it needs one.
-    SudoWithPassword,
-}
-
-/// Writes the one command that every request runs. Both outputs become one pipe on the host itself,
-/// so that a warning of sudo's can't slip into a frame on the way. The login shell may be any: its
-/// part is two words in single quotes.
-pub(in crate::transport) fn command(rights: Rights) -> String {
-    let shell = match rights {
-        Rights::Own => "sh -c",
-        Rights::Sudo => "sudo -n sh -c",
-        Rights::SudoWithPassword => "sudo -k -S -p \"\" sh -c",
-    };
-    format!("sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; exec {shell} \"$0\"' '{LOADER}'")
-}
-
-/// Tries whether sudo takes the password that comes on standard input.
-pub(in crate::transport) const TRY_SUDO: &str =
-    "sh -c 'exec 2>&1; LC_ALL=C; export LC_ALL; exec sudo -k -S -p \"\" echo pcb1 sudo'";
+/// What a host runs for every request: it says that it's there, by a word that only it was told, and
+/// with whose rights; then it reads the supervisor's text, by its length, and runs it.
+pub(super) const LOADER: &str = r#"printf "\npcb1 hello %s%s %s\n" "$0" "$1" "$(id -u)"; while IFS= read -r l; do case $l in "pcb1 "*) eval "$(head -c "${l#pcb1 }")"; exit;; esac; done"#;
 
 pub(super) const SUPERVISOR: &str = include_str!("../../../deploy/supervisor/supervisor.sh");
 pub(super) const WRAPPER: &str = include_str!("../../../deploy/supervisor/wrapper.sh");

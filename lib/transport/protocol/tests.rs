@@ -31,7 +31,12 @@ impl Duplex for Said {
     }
 
     fn expect_signs(&mut self, _: Duration) {}
+
+    fn expect_by(&mut self, _: Option<Instant>) {}
 }
+
+/// Who has said everything already needs none.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A byte at a time, which is the worst way to be cut.
 fn exchange(said: &[u8]) -> Exchange<Said> {
@@ -40,8 +45,8 @@ fn exchange(said: &[u8]) -> Exchange<Said> {
 
 fn exchange_in_pieces(said: &[u8], piece: usize) -> Exchange<Said> {
     Exchange::open(
-        Said(io::Cursor::new(said.to_vec()), piece),
-        None,
+        BufReader::new(Said(io::Cursor::new(said.to_vec()), piece)),
+        Vec::new(),
         "run",
         &[],
     )
@@ -124,7 +129,7 @@ fn a_refusing_sudo_is_told_from_a_lost_connection() {
 #[test]
 fn a_query_ends_with_its_own_nonce_only() {
     let output = exchange(b"pcb1 output\npcb1 other 0\n\npcb1 n0nce 4\n")
-        .query("n0nce")
+        .query("n0nce", PATIENCE, None)
         .unwrap();
     assert_eq!(
         output,
@@ -133,7 +138,11 @@ fn a_query_ends_with_its_own_nonce_only() {
             status: 4
         }
     );
-    assert!(exchange(b"pcb1 output\nabc").query("n0nce").is_err());
+    assert!(
+        exchange(b"pcb1 output\nabc")
+            .query("n0nce", PATIENCE, None)
+            .is_err()
+    );
 }
 
 #[test]
@@ -171,6 +180,6 @@ proptest! {
     #[test]
     fn garbage_never_panics(said in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = followed(&said);
-        let _ = exchange(&said).query("n");
+        let _ = exchange(&said).query("n", PATIENCE, None);
     }
 }

@@ -18,8 +18,9 @@ mod through;
 mod tokens;
 mod unhonoured;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,10 +29,10 @@ use secrecy::{ExposeSecret, SecretString};
 use ssh2::{Channel, ExtendedData, Session};
 
 use super::link::Link;
-use super::protocol::{self, Duplex, Exchange, ROOT, Rights};
-use super::{Connection, Transport, TransportError, TransportErrorKind};
+use super::protocol::{self, Duplex, Exchange, ROOT, Rights, Start};
+use super::{Connection, FIRST_WORD, Interrupter, Transport, TransportError, TransportErrorKind};
 use crate::model::{Host, Sudo};
-use crate::secret::SecretReader;
+use crate::secret::{SecretReader, forms};
 use auth::Credentials;
 use config::Target;
 use connect::{Begun, Wire};
@@ -80,8 +81,8 @@ impl SshTransport {
         self
     }
 
-    /// Bounds how long a connection, the key exchange and the login may take, each; `None`: 4 s for
-    /// the connection, 10 s for the others.
+    /// Bounds how long a connection, the key exchange, the login and the host's first word may take,
+    /// each; `None`: 4 s for the connection, 30 s for the first word, 10 s for the others.
     pub fn with_timeout(mut self, timeout: impl Into<Option<Duration>>) -> SshTransport {
         self.timeout = timeout.into();
         self
@@ -179,12 +180,23 @@ impl SshTransport {
 
 impl Transport for SshTransport {
     fn connect(&self, host: &Host, sudo: &Sudo) -> Result<Box<dyn Connection>, TransportError> {
+        self.connect_interruptibly(host, sudo, &mut |_| {})
+    }
+
+    fn connect_interruptibly(
+        &self,
+        host: &Host,
+        sudo: &Sudo,
+        tell: &mut dyn FnMut(Interrupter),
+    ) -> Result<Box<dyn Connection>, TransportError> {
         let sudo_password = match sudo {
             Sudo::Password { source, .. } => Some(self.credentials.password(source)?),
             Sudo::Passwordless | Sudo::No => None,
         };
         let target = self.target(host);
         let Begun { wire, ticket } = connect::connect(&target, self.timeout, &self.gates)?;
+        let wire = Arc::new(wire);
+        tell(interrupter(&wire));
         let session = self.meet(&target, &wire)?;
         self.credentials.log_in(&session, &target)?;
         // From here on the host counts it no longer among those that haven't logged in.
@@ -196,123 +208,157 @@ impl Transport for SshTransport {
             Sudo::Passwordless => Rights::Sudo,
             Sudo::Password { .. } => Rights::SudoWithPassword,
         };
-        let sudo_password = sudo_password.filter(|_| rights == Rights::SudoWithPassword);
-        let command = protocol::command(rights);
-        if let Some(password) = &sudo_password {
-            try_sudo(&session, password.expose_secret())?;
-        }
-        Ok(Box::new(SshConnection {
+        let connection = SshConnection {
             session,
             wire,
-            command,
-            sudo_password,
+            rights,
+            as_root: rights != Rights::Own || host.ssh.user == "root",
+            sudo_password: sudo_password.filter(|_| rights == Rights::SudoWithPassword),
             root: self.root.clone(),
-        }))
+            first_word: self.timeout.unwrap_or(FIRST_WORD),
+            ready: RefCell::default(),
+        };
+        // So a host that doesn't let its loader work is told from one on which a request fails.
+        let loader = connection.loader().map_err(not_yet)?;
+        connection.ready.replace(Some(loader));
+        Ok(Box::new(connection))
     }
 }
 
-/// Tries the password once, with nothing behind it: in a request, sudo would take what follows a
-/// wrong password for further tries, and lock the account.
-fn try_sudo(session: &Session, password: &str) -> Result<(), TransportError> {
-    let lost = |error: &dyn std::fmt::Display| {
-        TransportError::new(
+/// A connection that breaks before the host's first word was never one: that is tried again as any
+/// login that was cut.
+fn not_yet(error: TransportError) -> TransportError {
+    match error.kind {
+        TransportErrorKind::Lost => TransportError::new(
             TransportErrorKind::Protocol,
-            format!("the connection ended while sudo was tried: {error}"),
-        )
-    };
-    let mut channel = session.channel_session().map_err(|e| lost(&e))?;
-    channel
-        .handle_extended_data(ExtendedData::Merge)
-        .map_err(|e| lost(&e))?;
-    channel.exec(protocol::TRY_SUDO).map_err(|e| lost(&e))?;
-    channel
-        .write_all(format!("{password}\n").as_bytes())
-        .map_err(|e| lost(&e))?;
-    channel.send_eof().map_err(|e| lost(&e))?;
-    let mut said = Vec::new();
-    (&mut channel)
-        .take(4096)
-        .read_to_end(&mut said)
-        .map_err(|e| lost(&e))?;
-    protocol::sudo_answer(&String::from_utf8_lossy(&said))
+            format!("the login worked, and then {}", error.message),
+        ),
+        _ => error,
+    }
 }
 
 /// A logged-in host.
 pub(in crate::transport) struct SshConnection {
+    /// A loader that has said its first word and waits for the next request.
+    ready: RefCell<Option<BufReader<Loader>>>,
     session: Session,
-    wire: Wire,
-    /// The one command that every request runs.
-    command: String,
+    wire: Arc<Wire>,
+    rights: Rights,
+    /// Whether the loader has to find itself root.
+    as_root: bool,
     sudo_password: Option<SecretString>,
     root: String,
+    /// How long the host may take to say its first word.
+    first_word: Duration,
 }
 
-impl Link for SshConnection {
-    type Loader<'a> = Loader<'a>;
-
-    fn root(&self) -> &str {
-        &self.root
-    }
-
-    fn exchange(
-        &self,
-        request: &str,
-        blobs: &[&[u8]],
-    ) -> Result<Exchange<Loader<'_>>, TransportError> {
-        self.session.set_timeout(millis(STUCK));
+impl SshConnection {
+    /// Starts the loader and hears its first word.
+    fn loader(&self) -> Result<BufReader<Loader>, TransportError> {
+        let start = Start::new(self.rights, self.as_root)?;
+        self.session.set_timeout(millis(self.first_word));
         let opened = self.session.channel_session().and_then(|mut channel| {
             // What a login shell's own files print to standard error; the command joins its own.
             channel.handle_extended_data(ExtendedData::Merge)?;
-            channel.exec(&self.command)?;
+            channel.exec(&start.command())?;
             Ok(channel)
         });
         let channel = opened.map_err(|error| {
             self.wire.shut_down(Shutdown::Both);
             protocol::lost(&error.into())
         })?;
-        let loader = Loader {
+        let mut loader = BufReader::new(Loader {
             channel,
             session: self.session.clone(),
-            wire: &self.wire,
+            wire: self.wire.clone(),
             broken: false,
             signs: None,
-        };
+            until: None,
+        });
         let password = self.sudo_password.as_ref().map(|p| p.expose_secret());
-        Exchange::open(loader, password, request, blobs)
+        let passed = start.pass(&mut loader, password, &Link::secrets(self), self.first_word);
+        // Whatever stands behind it isn't waited for.
+        loader.get_mut().broken |= passed.is_err();
+        passed.map(|()| loader)
+    }
+}
+
+/// Makes a handle by which another thread ends whatever waits on the wire.
+fn interrupter(wire: &Wire) -> Interrupter {
+    match wire.try_clone() {
+        Ok(wire) => Box::new(move || wire.shut_down(Shutdown::Both)),
+        // Without a second handle the call can only end by its own timeout.
+        Err(_) => Box::new(|| {}),
+    }
+}
+
+impl Link for SshConnection {
+    type Loader<'a> = Loader;
+
+    fn root(&self) -> &str {
+        &self.root
     }
 
-    fn interrupter(&self) -> Box<dyn Fn() + Send + Sync> {
-        match self.wire.try_clone() {
-            Ok(wire) => Box::new(move || wire.shut_down(Shutdown::Both)),
-            // Without a second handle the call can only end by its own timeout.
-            Err(_) => Box::new(|| {}),
-        }
+    fn secrets(&self) -> Vec<String> {
+        let password = self.sudo_password.as_ref();
+        password.map_or_else(Vec::new, |password| forms(password.expose_secret()))
+    }
+
+    fn first_word(&self) -> Duration {
+        self.first_word
+    }
+
+    fn exchange(&self, request: &str, blobs: &[&[u8]]) -> Result<Exchange<Loader>, TransportError> {
+        let ready = self.ready.take();
+        let loader = match ready {
+            Some(loader) => loader,
+            None => self.loader()?,
+        };
+        Exchange::open(loader, Link::secrets(self), request, blobs)
+    }
+
+    fn interrupter(&self) -> Interrupter {
+        interrupter(&self.wire)
     }
 }
 
 /// The loader's channel. A read that has waited for a while asks the server for a sign of life and
 /// goes on: a silent step is no lost connection, and a lost one is found by TCP_USER_TIMEOUT.
-pub(in crate::transport) struct Loader<'a> {
+pub(in crate::transport) struct Loader {
     channel: Channel,
     session: Session,
-    wire: &'a Wire,
+    wire: Arc<Wire>,
     broken: bool,
     /// The longest silence that isn't a lost connection, where one is known.
     signs: Option<Duration>,
+    /// When a read has to be done.
+    until: Option<Instant>,
 }
 
-impl Loader<'_> {
+impl Loader {
+    /// How long one look for something to read may take.
+    fn patience(&self) -> Duration {
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        // Zero would mean that there is no end to it.
+        let left = self.until.map_or(QUIET, left);
+        left.clamp(Duration::from_millis(1), QUIET)
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     fn note<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
         self.broken |= outcome.is_err();
         outcome
     }
 }
 
-impl Read for Loader<'_> {
+impl Read for Loader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.session.set_timeout(millis(QUIET));
         let since = Instant::now();
         loop {
+            self.session.set_timeout(millis(self.patience()));
             let outcome = match self.channel.read(buffer) {
                 // The kernel over there is alive, or TCP_USER_TIMEOUT had ended this; but nothing
                 // else is.
@@ -321,9 +367,12 @@ impl Read for Loader<'_> {
                         && self.signs.is_some_and(|signs| since.elapsed() > signs) =>
                 {
                     Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
+                        io::ErrorKind::ConnectionAborted,
                         "the host doesn't answer any more",
                     ))
+                }
+                Err(error) if is_timeout(&error) && self.is_out_of_time() => {
+                    Err(io::ErrorKind::TimedOut.into())
                 }
                 Err(error) if is_timeout(&error) => match self.session.keepalive_send() {
                     Ok(_) => continue,
@@ -336,7 +385,7 @@ impl Read for Loader<'_> {
     }
 }
 
-impl Write for Loader<'_> {
+impl Write for Loader {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.session.set_timeout(millis(STUCK));
         // Not noted as broken: a command that has ended closed only its channel.
@@ -348,7 +397,7 @@ impl Write for Loader<'_> {
     }
 }
 
-impl Duplex for Loader<'_> {
+impl Duplex for Loader {
     fn close_write(&mut self) -> io::Result<()> {
         self.channel.send_eof().map_err(io::Error::from)
     }
@@ -356,9 +405,13 @@ impl Duplex for Loader<'_> {
     fn expect_signs(&mut self, every: Duration) {
         self.signs = Some(every);
     }
+
+    fn expect_by(&mut self, moment: Option<Instant>) {
+        self.until = moment;
+    }
 }
 
-impl Drop for Loader<'_> {
+impl Drop for Loader {
     fn drop(&mut self) {
         self.session.set_timeout(millis(QUIET));
         if self.broken {

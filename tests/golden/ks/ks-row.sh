@@ -144,15 +144,21 @@ sql() {
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
-# Where PostgreSQL's own programs are.
+# pg_bin [FOLDER]: where the programs for a data directory are, this host's own unless told. Those of
+# another release can't read it; without data, the newest are as good as any.
 pg_bin() {
-	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+	version=$(cat "${1:-$home/data}/PG_VERSION" 2>/dev/null || :)
+	if [ -n "$version" ]; then
+		printf '/usr/lib/postgresql/%s/bin\n' "$version"
+	else
+		find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+	fi
 }
 
 # control NAME [FOLDER]: what a data directory, this host's own unless told, says of itself; nothing
 # where there is none.
 control() {
-	"$(pg_bin)/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
+	"$(pg_bin "${2:-}")/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
 }
 
 # The name of the server of the database in use.

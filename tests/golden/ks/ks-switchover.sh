@@ -144,15 +144,21 @@ sql() {
 		-h /var/run/postgresql -p "$port" -U postgres "$@"
 }
 
-# Where PostgreSQL's own programs are.
+# pg_bin [FOLDER]: where the programs for a data directory are, this host's own unless told. Those of
+# another release can't read it; without data, the newest are as good as any.
 pg_bin() {
-	find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+	version=$(cat "${1:-$home/data}/PG_VERSION" 2>/dev/null || :)
+	if [ -n "$version" ]; then
+		printf '/usr/lib/postgresql/%s/bin\n' "$version"
+	else
+		find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1
+	fi
 }
 
 # control NAME [FOLDER]: what a data directory, this host's own unless told, says of itself; nothing
 # where there is none.
 control() {
-	"$(pg_bin)/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
+	"$(pg_bin "${2:-}")/pg_controldata" "${2:-$home/data}" 2>/dev/null | sed -n "s/^$1: *//p"
 }
 
 # The name of the server of the database in use.
@@ -183,7 +189,10 @@ while true; do
 	fi
 	sleep 1
 done
-patronictl -c "$config" switchover "$database" --master "$leader" --candidate "$candidate" --force
+# Patroni 4 doesn't know the option's old name, 3.0 no other one.
+option=--master
+if patronictl switchover --help | grep -q -e --leader; then option=--leader; fi
+patronictl -c "$config" switchover "$database" "$option" "$leader" --candidate "$candidate" --force
 # patronictl ends with 0 also where Patroni refused.
 begin=$(now)
 until patronictl -c "$config" list -f tsv | cut -f 2,4 | grep -q "^$candidate	Leader"; do

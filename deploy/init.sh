@@ -17,6 +17,11 @@ release_sha256={{ release_sha256 }}
 release_url={{ release_url }}
 release_git={{ release_git }}
 release_ref={{ release_ref }}
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$home" = "/home/$user" ]; then
+	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
+	home=${account_home:-$home}
+fi
 artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
 release=$home/paas-release.git
 
@@ -41,7 +46,7 @@ as_user() {
 # --- login user -------------------------------------------------------------------------------
 
 check_user() {
-	id -u "$user" >/dev/null 2>&1 || fail "the login user $user does not exist"
+	id -u -- "$user" >/dev/null 2>&1 || fail "the login user $user does not exist"
 	[ -d "$home" ] || fail "the home $home of $user does not exist; set vars.paas_home"
 }
 
@@ -53,7 +58,8 @@ allow_sudo() {
 		fail "$user has no passwordless sudo, which the release needs; set sudo.keep in the cluster file to have it set up"
 	fi
 	rule=/etc/sudoers.d/90-paas-cluster-build
-	printf '%s ALL=(ALL) NOPASSWD: ALL\n' "$user" >"$rule.new"
+	# By number: in a name, sudo takes some characters for its own, and capitals for an alias.
+	printf '# %s\n#%s ALL=(ALL) NOPASSWD: ALL\n' "$user" "$(id -u -- "$user")" >"$rule.new"
 	chmod 0440 "$rule.new"
 	visudo -cqf "$rule.new" || fail "the sudo rule for $user is not valid"
 	mv "$rule.new" "$rule"

@@ -6,7 +6,13 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 
+user={{ user }}
 home={{ home }}
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$home" = "/home/$user" ]; then
+	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
+	home=${account_home:-$home}
+fi
 root=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {

@@ -304,8 +304,13 @@ fn an_encrypted_key_without_its_passphrase_is_told() {
     );
     let mut host = server.host();
     host.ssh.identity = Some(path);
+    // Nobody is asked for a passphrase where the server wouldn't take the key.
     let error = refused(server.connect(&host));
     assert_eq!(error.kind, TransportErrorKind::Auth);
+    assert!(!error.message.contains("ssh-add"), "{error}");
+    fs::copy(server.path("locked.pub"), server.path("authorized")).unwrap();
+    let error = refused(server.connect(&host));
+    assert_eq!(error.kind, TransportErrorKind::LocalSetup);
     assert!(error.message.contains("ssh-add"), "{error}");
 }
 

@@ -92,7 +92,7 @@ fn an_encrypted_key_is_decrypted_once_for_all_hosts() {
     let (reader, _) = answering("another one");
     let wrong = server.transport().with_secrets(reader);
     let error = refused(wrong.connect(&server.host(), &Sudo::No));
-    assert_eq!(error.kind, TransportErrorKind::Auth);
+    assert_eq!(error.kind, TransportErrorKind::LocalSetup);
     assert!(
         error.message.contains("passphrase is another one"),
         "{error}"

@@ -10,9 +10,9 @@ use paas_cluster_build::cluster_file::{ClusterFile, RoomEntry, decode};
 use paas_cluster_build::journal::RunFolder;
 
 use crate::args::{Cli, Common, Output};
-use crate::conductor::state_dir;
 use crate::exit::{Exit, Failure};
 use crate::source::Source;
+use crate::state::state_dir;
 use crate::workspace::Workspace;
 
 /// How many of the newest runs are offered.
@@ -157,6 +157,7 @@ impl Line<'_> {
         let common = Common {
             config: self.config(),
             state_dir: self.option(&["--state-dir"]).map(PathBuf::from),
+            adopt: Vec::new(),
             connect_timeout: None,
             output: Output::Human,
             release: None,
@@ -165,7 +166,7 @@ impl Line<'_> {
             return None;
         }
         let workspace = Workspace::load(&common).ok()?;
-        let folders = RunFolder::all(&state_dir(&common).ok()?, &workspace.cluster.name);
+        let folders = RunFolder::all(&state_dir(&common, &workspace).ok()?, &workspace.cluster.name);
         let newest = folders.iter().rev().take(RUNS);
         Some(newest.map(|folder| folder.run().to_owned()).collect())
     }

@@ -46,6 +46,7 @@ pub struct Conductor<'a> {
     /// Ctrl-C, listened to from the start: one that is pressed between two waits isn't lost.
     interrupts: Mutex<Signal>,
     reader: Arc<SecretReader>,
+    transport: Arc<SshTransport>,
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
     waiting_since: Cell<Option<Instant>>,
@@ -113,11 +114,12 @@ impl<'a> Conductor<'a> {
             workspace,
             output: common.output,
             runtime: Loose::from(runtime),
-            engine: Engine::new(transport, &cluster.hosts, &cluster.sudo, limits),
+            engine: Engine::new(transport.clone(), &cluster.hosts, &cluster.sudo, limits),
             run: identity::new_run(),
             cancel: Cancel::default(),
             interrupts,
             reader,
+            transport,
             on_lock,
             waiting_since: Cell::new(None),
             deadline,
@@ -201,6 +203,9 @@ impl<'a> Conductor<'a> {
             );
         }
         let outcome = self.unless_interrupted(async { Ok(self.listen(&plan).await) })?;
+        for setting in self.transport.unhonoured() {
+            anstream::eprintln!("note: {}", printable(&setting));
+        }
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);
         self.tell_machines(&facts, is_strict)?;

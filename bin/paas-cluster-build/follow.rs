@@ -55,6 +55,11 @@ impl Conductor<'_> {
             .run(plan, &self.run, &Cancel::default(), &unwatched)
             .await;
         let mut runs = HostRuns::default();
+        for (id, result) in &outcome.results {
+            if !outcome.outputs.contains_key(id) {
+                runs.unreachable.insert(id.host, describe(result));
+            }
+        }
         for (id, answer) in outcome.outputs {
             let of_host = parse_host_runs(&answer.text).into_iter();
             runs.steps.extend(of_host.map(|step| (id.host, step)));

@@ -49,7 +49,8 @@ impl Workspace {
                 found.extend(missing_folder(&file, &folder));
                 builtin.with_site_jobs(&folder).map_err(|errors| {
                     // Without its jobs the file can't be validated, but its shape is known.
-                    let of_file = (!found.is_empty()).then(|| Failure::problems(path, &text, &found));
+                    let of_file =
+                        (!found.is_empty()).then(|| Failure::problems(path, &text, &found));
                     site_jobs(&folder, &errors, of_file)
                 })?
             }

@@ -73,7 +73,8 @@ pub(super) type JumpParts<'a> = (Option<&'a str>, &'a str, Option<u16>);
 
 /// Reads `[user@]host[:port]`; an IPv6 address with a port stands in brackets.
 pub(super) fn parse_jump(text: &str) -> Option<JumpParts<'_>> {
-    let (user, rest) = match text.split_once('@') {
+    // A directory's account has an `@` of its own.
+    let (user, rest) = match text.rsplit_once('@') {
         Some((user, rest)) => (Some(user), rest),
         None => (None, text),
     };
@@ -166,11 +167,15 @@ mod tests {
             Some((None, "fd00::1", Some(22)))
         );
         assert_eq!(parse_jump("fd00::1"), Some((None, "fd00::1", None)));
+        assert_eq!(
+            parse_jump(r"EXAMPLE\J.Doe@corp@gate:22"),
+            Some((Some(r"EXAMPLE\J.Doe@corp"), "gate", Some(22)))
+        );
         for text in [
             "",
             "-oProxyCommand=x",
             "a@-x",
-            "Ops@gate",
+            "-Ops@gate",
             "gate:0",
             "gate:x",
             "[fd00::1",

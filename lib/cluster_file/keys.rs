@@ -298,7 +298,8 @@ pub(super) const SSH: Keys = keys(
         optional(
             "identity",
             Shape::Text(&PATH),
-            "The private key; the agent and the usual files in ~/.ssh are tried unless set.",
+            "The private key, or a public one that chooses a key of the agent's; the agent and the \
+             files of OpenSSH's configuration or in ~/.ssh are tried unless set.",
         ),
         optional(
             "password",
@@ -324,8 +325,8 @@ pub(super) const SSH: Keys = keys(
         optional(
             "config",
             Shape::Any(&[Shape::Bool, Shape::Text(&PATH)]),
-            "Whether OpenSSH's configuration fills in port, key, jump hosts and known_hosts where \
-             they aren't set here: true (the default), false, or another file than the usual ones.",
+            "Whether OpenSSH's configuration fills in what isn't set here: true (the default), false, \
+             or another file than the usual ones.",
         ),
     ],
 );

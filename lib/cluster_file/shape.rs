@@ -159,8 +159,11 @@ pub(super) const ADDRESS: TextRule = TextRule {
 
 /// A login name.
 pub(super) const USER: TextRule = TextRule {
-    expected: "a login name: lower-case letters, digits, `_` and `-`, no digit or `-` first",
-    pattern: Some("^[a-z_][a-z0-9_-]*$"),
+    expected: "a login name: letters, digits, `.`, `_` and `-`, not only digits, no `.` or `-` first; \
+               a directory's as DOMAIN\\name or name@realm",
+    pattern: Some(
+        r"^([A-Za-z0-9][A-Za-z0-9._-]*\\)?[0-9]*[A-Za-z_][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+    ),
     holds: is_user,
 };
 
@@ -227,13 +230,25 @@ pub(super) const GIT: TextRule = TextRule {
     holds: |s| !s.is_empty() && !s.starts_with('-') && s.chars().all(|c| c.is_ascii_graphic()),
 };
 
-/// Tells whether a text can be a login name.
+/// Tells whether a text can be a login name: one that no program takes for an option, a path or a
+/// number of an account, and that needs no quoting but in a shell.
 pub(super) fn is_user(text: &str) -> bool {
-    let first = |c: char| c.is_ascii_lowercase() || c == '_';
-    text.starts_with(first)
-        && text
-            .chars()
-            .all(|c| first(c) || c.is_ascii_digit() || c == '-')
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(plain)
+    };
+    let (domain, rest) = match text.split_once('\\') {
+        Some((domain, rest)) => (Some(domain), rest),
+        None => (None, text),
+    };
+    let (name, realm) = match rest.split_once('@') {
+        Some((name, realm)) => (name, Some(realm)),
+        None => (rest, None),
+    };
+    let is_name = name
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    is_name && name.chars().all(plain) && domain.is_none_or(is_part) && realm.is_none_or(is_part)
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ fn values_on_top() {
 fn ssh_and_passwords() {
     insta::assert_snapshot!(draw_after_base(&[
         "ssh: paas@10.1.59.160\n",
-        "ssh: {user: Root, port: 0, host_keys: acept-new}\n",
+        "ssh: {user: -oRoot, port: 0, host_keys: acept-new}\n",
         "ssh: {port: 65536, host_keys: false, known_hosts: , identity: \"\"}\n",
         "ssh: {password: 1qaz@WSX}\n",
         "ssh: {password: {}}\n",

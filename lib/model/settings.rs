@@ -17,7 +17,7 @@ pub struct SshSettings {
     pub port: u16,
     /// Whether the port was set here; else OpenSSH's configuration may name another.
     pub port_is_set: bool,
-    /// The private key to use; without one the agent and the usual files in `~/.ssh` are tried.
+    /// The key to use first, or a public half that chooses one of the agent's.
     pub identity: Option<PathBuf>,
     /// Where the login password comes from, if one is used.
     pub password: Option<PasswordSource>,
@@ -31,7 +31,7 @@ pub struct SshSettings {
     pub config: SshConfig,
 }
 
-/// Where OpenSSH's own configuration is looked at for port, key, jump hosts and known_hosts.
+/// Where OpenSSH's own configuration is looked at for what the cluster file leaves open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SshConfig {
     /// The user's and the system's, as `ssh` does.

@@ -33,15 +33,18 @@ struct InitScript {
 #[derive(Template)]
 #[template(path = "remove_host.sh", config = "config/askama.toml")]
 struct RemoveScript<'a> {
+    user: &'a str,
     home: &'a str,
 }
 
 /// Renders the way back.
-pub(super) fn render_removal(home: &str) -> Result<String, PlanError> {
-    RemoveScript { home }.render().map_err(|error| PlanError {
-        message: format!("deploy/remove_host.sh: {error}"),
-        place: None,
-    })
+pub(super) fn render_removal(user: &str, home: &str) -> Result<String, PlanError> {
+    RemoveScript { user, home }
+        .render()
+        .map_err(|error| PlanError {
+            message: format!("deploy/remove_host.sh: {error}"),
+            place: None,
+        })
 }
 
 /// Collects what the script is made of.
@@ -106,7 +109,7 @@ pub(super) fn render(values: &Values) -> Result<String, PlanError> {
 }
 
 /// Renders the check of a prepared machine: what bootstrap brings, and builds rely on, is there.
-pub(super) fn health_script(values: &Values, home: &str, has_release: bool) -> String {
+pub(super) fn health_script(values: &Values, user: &str, home: &str, has_release: bool) -> String {
     let mut script = String::new();
     let packages = values.get("packages").map(|input| &input.value);
     if let Some(packages) = packages.and_then(|value| value.as_array()) {
@@ -117,13 +120,29 @@ pub(super) fn health_script(values: &Values, home: &str, has_release: bool) -> S
         }
     }
     if has_release {
-        let paas = shell_word(&format!("{home}/paas-release.git/bin/paas"));
-        script.push_str(&format!(
-            "test -x {paas} || {{ echo {paas} is missing; exit 1; }}\n"
-        ));
+        script.push_str(&find_home(user, home));
+        script.push_str(
+            "paas=$home/paas-release.git/bin/paas\n\
+             test -x \"$paas\" || { echo \"$paas is missing\"; exit 1; }\n",
+        );
     }
     script.push_str("exit 0\n");
     script
+}
+
+/// Renders the lines that set `home`. As in the scripts, the usual place is a guess, and the host's
+/// account database knows.
+pub(super) fn find_home(user: &str, home: &str) -> String {
+    let is_guess = home == format!("/home/{user}");
+    let (user, home) = (shell_word(user), shell_word(home));
+    let mut lines = format!("home={home}\n");
+    if is_guess {
+        lines += &format!(
+            "account_home=$(getent passwd -- {user} | cut -d : -f 6)\n\
+             home=${{account_home:-$home}}\n"
+        );
+    }
+    lines
 }
 
 /// Lists the files that must be pushed before the script can run.

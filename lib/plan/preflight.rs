@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::facts::{Facts, HostFacts, HostState};
-use super::releases;
 use super::machine::{list, one_machine};
+use super::releases;
 use crate::model::{Cluster, JobFacts, Selection};
 
 /// The least free space that a host must have, in KiB: packages and a release fit in this.

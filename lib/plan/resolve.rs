@@ -249,7 +249,10 @@ impl Planner<'_> {
                 name: BOOTSTRAP.to_owned(),
                 action: Action::Remove.name(),
                 mode: Mode::Supervised,
-                script: bootstrap::render_removal(&self.home(self.host(*host)?))?,
+                script: {
+                    let host = self.host(*host)?;
+                    bootstrap::render_removal(&host.ssh.user, &self.home(host))?
+                },
                 values: Values::new(),
             }),
             Task::Ks(task) => {
@@ -312,10 +315,10 @@ impl Planner<'_> {
             return Ok(format!("{command}\n"));
         }
         let host = self.host(host)?;
-        let (user, home) = (shell_word(&host.ssh.user), shell_word(&self.home(host)));
-        let command = shell_word(command);
+        let find_home = bootstrap::find_home(&host.ssh.user, &self.home(host));
+        let (user, command) = (shell_word(&host.ssh.user), shell_word(command));
         Ok(format!(
-            "cd {home} && exec runuser -u {user} -- env HOME={home} sh -c {command}\n"
+            "{find_home}cd \"$home\" && exec runuser -u {user} -- env HOME=\"$home\" sh -c {command}\n"
         ))
     }
 
@@ -405,6 +408,7 @@ impl Planner<'_> {
             step: BOOTSTRAP.to_owned(),
             script: bootstrap::health_script(
                 &self.bootstrap_values(machine),
+                &machine.ssh.user,
                 &home,
                 self.release.is_some(),
             ),

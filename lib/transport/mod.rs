@@ -277,7 +277,8 @@ pub enum TransportErrorKind {
     LocalSetup,
     /// The connection broke.
     Lost,
-    /// The host said something that the protocol doesn't know, or can't carry out a request.
+    /// The host said something that the protocol doesn't know, can't carry out a request, or has no
+    /// method of the key exchange in common with this tool.
     Host,
 }
 

@@ -290,10 +290,13 @@ pub(super) fn why_no_answer(said: &str) -> TransportError {
     if sudo.iter().any(|sign| said.contains(sign)) {
         return no_sudo(said);
     }
-    let last = said.lines().last().unwrap_or_default();
+    // All of it: a refusal has its reason in the first line, its date in the third, its number to
+    // call in the last.
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let words: Vec<&str> = lines.collect();
     TransportError::new(
         TransportErrorKind::Host,
-        format!("the host's shell said: {last}"),
+        format!("the host's shell said: {}", words.join(" / ")),
     )
 }
 

@@ -1,253 +1,328 @@
-//! Logging in: the file's key or password, else the agent and the usual keys, as `ssh` would.
+//! Logging in: every method that is configured and that the server takes, one factor after the
+//! other, as `ssh` would.
 
-use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use ssh2::{KeyboardInteractivePrompt, Prompt, Session};
 
-use crate::model::{Host, PasswordSource};
-use crate::secret::{SecretReader, only_the_owners};
+use super::candidates::{AgentKeys, Candidate, in_order};
+use super::config::{NamedBy, Target};
+use super::identity::{KeyFiles, Unusable, public_half};
+use super::refusal::{Refusal, cut};
+use crate::model::PasswordSource;
+use crate::secret::SecretReader;
 use crate::transport::{TransportError, TransportErrorKind};
-
-/// The keys that are tried when the file names none, as OpenSSH names them.
-const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
-
-/// Names the passphrase of encrypted keys, where nobody can be asked.
-const PASSPHRASE: &str = "PAAS_SSH_PASSPHRASE";
 
 /// Keys and passwords, each read once for all hosts.
 #[derive(Default)]
 pub(super) struct Credentials {
     reader: Arc<SecretReader>,
-    /// Private keys as they're used: an encrypted one is decrypted once, which takes a quarter of a
-    /// second.
-    keys: Mutex<HashMap<PathBuf, Key>>,
+    files: KeyFiles,
 }
 
-/// A private key and what goes with it.
-#[derive(Clone)]
-struct Key {
-    /// In OpenSSH's or PEM format.
-    private: SecretString,
-    /// Only for a PEM key, which libssh2 decrypts itself.
-    passphrase: Option<SecretString>,
-    /// The certificate that lies beside it, as a public key's line.
-    certificate: Option<String>,
+/// How an attempt ended.
+enum Outcome {
+    /// It was refused, or couldn't be made.
+    No,
+    /// The server checked a signature or password: it took it and wants more, or refused it. It
+    /// has to be asked which.
+    AskAgain,
 }
 
 impl Credentials {
     /// Makes the credentials whose secrets this reader reads.
     pub(super) fn new(reader: Arc<SecretReader>) -> Credentials {
         Credentials {
+            files: KeyFiles::new(reader.clone()),
             reader,
-            keys: Mutex::default(),
         }
-    }
-
-    /// Logs in, or says everything that was tried.
-    pub(super) fn log_in(&self, session: &Session, host: &Host) -> Result<(), TransportError> {
-        let user = &host.ssh.user;
-        // The question also tells libssh2 which methods the server takes.
-        let offered = match session.auth_methods(user) {
-            Ok(methods) => methods.to_owned(),
-            Err(error) if is_broken(&error) => return Err(cut(&error)),
-            Err(_) => String::new(),
-        };
-        let mut tried = Vec::new();
-        if session.authenticated() {
-            return Ok(());
-        }
-        if let Some(identity) = &host.ssh.identity {
-            self.with_key(session, user, identity, &mut tried)?;
-        } else {
-            with_agent(session, user, &mut tried);
-            for key in usual_keys() {
-                if !session.authenticated() {
-                    // A key that only happens to lie there isn't a reason to give up.
-                    if let Err(error) = self.with_key(session, user, &key, &mut tried) {
-                        tried.push(error.message);
-                    }
-                }
-            }
-        }
-        if !session.authenticated()
-            && let Some(source) = &host.ssh.password
-        {
-            let password = self.password(source)?;
-            let password = password.expose_secret();
-            if offered.contains("password") {
-                let _ = session.userauth_password(user, password);
-            }
-            if !session.authenticated() && offered.contains("keyboard-interactive") {
-                let mut answer = Answer { password };
-                let _ = session.userauth_keyboard_interactive(user, &mut answer);
-            }
-            tried.push("the password".to_owned());
-        }
-        if session.authenticated() {
-            return Ok(());
-        }
-        // A server that has had enough of wrong keys ends the connection like any broken one.
-        let broken = session.auth_methods(user).err().filter(is_broken);
-        if let Some(error) = &broken
-            && tried.len() <= 1
-        {
-            return Err(cut(error));
-        }
-        let enough = match broken {
-            Some(_) => {
-                "; the server ended the login after these (MaxAuthTries): name the right key \
-                 with ssh.identity"
-            }
-            None => "",
-        };
-        let tried = match tried.as_slice() {
-            [] => "nothing could be tried: there is no agent, no key in ~/.ssh and no password"
-                .to_owned(),
-            tried => format!("tried {}", tried.join(", ")),
-        };
-        Err(TransportError::new(
-            TransportErrorKind::Auth,
-            format!(
-                "the host is there, but lets `{user}` not in ({tried}; it takes {}){enough}; check \
-                 ssh.user and ssh.identity, and that the public key is in \
-                 ~{user}/.ssh/authorized_keys there",
-                if offered.is_empty() {
-                    "unknown methods"
-                } else {
-                    &offered
-                }
-            ),
-        ))
     }
 
     /// Reads a password from where the cluster file says.
     pub(super) fn password(&self, source: &PasswordSource) -> Result<SecretString, TransportError> {
-        self.reader.read(source).map_err(local)
+        self.reader
+            .read(source)
+            .map_err(|message| TransportError::new(TransportErrorKind::LocalSetup, message))
     }
 
-    fn with_key(
-        &self,
-        session: &Session,
-        user: &str,
-        path: &Path,
-        tried: &mut Vec<String>,
-    ) -> Result<(), TransportError> {
-        let key = match self.key(path)? {
-            Ok(key) => key,
-            Err(why) => {
-                tried.push(format!("{} ({why})", path.display()));
-                return Ok(());
-            }
+    /// Logs in, or says everything that was tried.
+    pub(super) fn log_in(&self, session: &Session, target: &Target) -> Result<(), TransportError> {
+        let mut login = Login {
+            credentials: self,
+            session,
+            target,
+            user: &target.host.ssh.user,
+            offered: None,
+            agent: None,
+            candidates: Vec::new(),
+            done: BTreeSet::new(),
+            refusal: Refusal::default(),
         };
-        let private = key.private.expose_secret();
-        let passphrase = key.passphrase.as_ref().map(|p| p.expose_secret());
-        // The certificate first: where one is set up, the bare key mostly isn't known.
-        for public in key
-            .certificate
-            .iter()
-            .map(|text| Some(text.as_str()))
-            .chain([None])
-        {
-            match session.userauth_pubkey_memory(user, public, private, passphrase) {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    let mut what = path.display().to_string();
-                    if public.is_some() {
-                        what.push_str("'s certificate");
-                    }
-                    if !is_refusal(&error) {
-                        what.push_str(&format!(" ({})", error.message()));
-                    }
-                    tried.push(what);
-                }
+        login.ask()?;
+        login.run()
+    }
+}
+
+/// One login on its way.
+struct Login<'a> {
+    credentials: &'a Credentials,
+    session: &'a Session,
+    target: &'a Target,
+    user: &'a str,
+    /// The methods that the server takes next, where it said so.
+    offered: Option<String>,
+    agent: Option<AgentKeys>,
+    candidates: Vec<Candidate>,
+    /// The methods that have been tried to their end.
+    done: BTreeSet<String>,
+    refusal: Refusal,
+}
+
+impl Login<'_> {
+    /// Goes on for as long as a method is left that the server takes next.
+    fn run(&mut self) -> Result<(), TransportError> {
+        while !self.session.authenticated() {
+            let next = self.target.methods.iter().find(|method| {
+                !self.done.contains(*method) && self.is_offered(method) && self.is_at_hand(method)
+            });
+            let Some(method) = next.cloned() else {
+                return Err(self.refused());
+            };
+            match method.as_str() {
+                "publickey" => self.with_keys()?,
+                _ => self.with_password(&method)?,
             }
         }
         Ok(())
     }
 
-    /// Reads a key, decrypted; the inner error is why it can't be used, which others may be.
-    fn key(&self, path: &Path) -> Result<Result<Key, String>, TransportError> {
-        // Held while it's decrypted: fifty hosts at once shall not do it fifty times.
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = keys.get(path) {
-            return Ok(Ok(key.clone()));
+    /// Asks the server which methods it takes next; after a partial success these are others. The
+    /// question counts as an attempt there, except for the first.
+    fn ask(&mut self) -> Result<(), TransportError> {
+        let answer = self.session.auth_methods(self.user);
+        if let Ok(Some(greeting)) = self.session.userauth_banner() {
+            self.refusal.heard(greeting);
         }
-        only_the_owners(path, "private key").map_err(local)?;
-        let text = fs::read_to_string(path)
-            .map_err(|error| local(format!("{} can't be read: {error}", path.display())))?;
-        let (private, passphrase) = if !is_encrypted(&text) {
-            (SecretString::from(text), None)
-        } else {
-            let Some(passphrase) = self.passphrase(path) else {
-                return Ok(Err(format!(
-                    "encrypted: load it into an agent with ssh-add, or set {PASSPHRASE}"
-                )));
-            };
-            if text.contains("BEGIN OPENSSH PRIVATE KEY") {
-                match decrypt(&text, &passphrase) {
-                    Ok(key) => (key, None),
-                    Err(why) => return Ok(Err(why)),
+        match answer {
+            Ok(methods) => self.offered = Some(methods.to_owned()),
+            Err(error) if is_broken(&error) => return Err(self.ended(&error)),
+            Err(_) => self.offered = None,
+        }
+        Ok(())
+    }
+
+    fn is_offered(&self, method: &str) -> bool {
+        match &self.offered {
+            Some(offered) => offered.split(',').any(|offered| offered == method),
+            // A server that doesn't say is only shown keys.
+            None => method == "publickey",
+        }
+    }
+
+    fn is_at_hand(&self, method: &str) -> bool {
+        method == "publickey" || self.target.host.ssh.password.is_some()
+    }
+
+    /// Offers one key after the other, until the server takes one or none is left.
+    fn with_keys(&mut self) -> Result<(), TransportError> {
+        if !self.done.contains("listed") {
+            self.done.insert("listed".to_owned());
+            self.list_keys();
+        }
+        while !self.candidates.is_empty() {
+            let candidate = self.candidates.remove(0);
+            let outcome = match &candidate {
+                Candidate::Agent { at, file } => self.with_agent(*at, file.as_deref())?,
+                Candidate::File { path, certificate } => {
+                    let line = certificate.as_ref().map(|public| public.line.as_str());
+                    self.with_file(path, line)?
                 }
-            } else {
-                (SecretString::from(text), Some(passphrase))
+            };
+            if self.session.authenticated() {
+                return Ok(());
+            }
+            if let Outcome::AskAgain = outcome {
+                let before = self.offered.clone();
+                self.ask()?;
+                if self.offered != before {
+                    // The rest of the keys is for a later turn.
+                    return Ok(());
+                }
+            }
+        }
+        self.done.insert("publickey".to_owned());
+        Ok(())
+    }
+
+    fn list_keys(&mut self) {
+        let keys = &self.target.keys;
+        if let Some(socket) = &keys.agent {
+            match AgentKeys::ask(self.session, socket, keys) {
+                Ok(agent) => self.agent = Some(agent),
+                Err(why) => self.refusal.passed_over(format!("the agent ({why})")),
+            }
+        }
+        let agent: Vec<Vec<u8>> = self.agent.as_ref().map_or_else(Vec::new, |agent| {
+            agent.keys.iter().map(|key| key.blob().to_vec()).collect()
+        });
+        self.candidates = in_order(keys, &agent);
+    }
+
+    fn with_agent(&mut self, at: usize, file: Option<&Path>) -> Result<Outcome, TransportError> {
+        let Some(AgentKeys { agent, keys, .. }) = &self.agent else {
+            return Ok(Outcome::No);
+        };
+        let Some(key) = keys.get(at) else {
+            return Ok(Outcome::No);
+        };
+        let shown = match file {
+            Some(file) => format!("{} (by the agent)", file.display()),
+            None => format!("the agent's key {}", key.comment()),
+        };
+        let answer = agent.userauth(self.user, key);
+        match (answer, file) {
+            // An agent that is locked, or asks its user, may not sign; then the file may do.
+            (Err(error), Some(file)) if is_unsigned(&error) && file.exists() => {
+                self.refusal
+                    .passed_over(format!("{shown}: it doesn't sign"));
+                self.with_file(file, None)
+            }
+            (answer, _) => self.judge(answer, shown),
+        }
+    }
+
+    fn with_file(
+        &mut self,
+        path: &Path,
+        certificate: Option<&str>,
+    ) -> Result<Outcome, TransportError> {
+        let shown = match certificate {
+            Some(_) => format!("{}'s certificate", path.display()),
+            None => path.display().to_string(),
+        };
+        let public = match certificate {
+            Some(line) => Some(line.to_owned()),
+            None => public_half(path).map(|public| public.line),
+        };
+        // Nobody is asked for the passphrase of a key that the server wouldn't take.
+        if let Some(public) = &public
+            && !self.credentials.files.is_ready(path)
+            && let Some(refused) = self.is_refused(public)
+        {
+            return self.judge(Err(refused), shown);
+        }
+        let key = match self.credentials.files.private(path) {
+            Ok(key) => key,
+            Err(Unusable::Missing) => {
+                if self.target.keys.named_by != NamedBy::Nobody {
+                    self.refusal.passed_over(format!("{shown} (isn't there)"));
+                }
+                return Ok(Outcome::No);
+            }
+            Err(Unusable::Because(why)) => {
+                self.refusal.passed_over(format!("{shown} ({why})"));
+                return Ok(Outcome::No);
             }
         };
-        let mut beside = path.as_os_str().to_owned();
-        beside.push("-cert.pub");
-        let key = Key {
-            private,
-            passphrase,
-            certificate: fs::read_to_string(PathBuf::from(beside)).ok(),
+        let answer = self.session.userauth_pubkey_memory(
+            self.user,
+            certificate,
+            key.text.expose_secret(),
+            key.passphrase.as_ref().map(|text| text.expose_secret()),
+        );
+        self.judge(answer, shown)
+    }
+
+    /// Shows the server a public half only, to see whether it would take the key.
+    fn is_refused(&self, public: &str) -> Option<ssh2::Error> {
+        // There is no private half to sign with, so nothing more comes of it.
+        let answer = self
+            .session
+            .userauth_pubkey_memory(self.user, Some(public), "", None);
+        answer.err().filter(|error| !is_unsigned(error))
+    }
+
+    fn with_password(&mut self, method: &str) -> Result<(), TransportError> {
+        self.done.insert(method.to_owned());
+        let Some(source) = &self.target.host.ssh.password else {
+            return Ok(());
         };
-        keys.insert(path.to_owned(), key.clone());
-        Ok(Ok(key))
-    }
-
-    fn passphrase(&self, path: &Path) -> Option<SecretString> {
-        if let Ok(text) = std::env::var(PASSPHRASE) {
-            return Some(text.into());
+        let password = self.credentials.password(source)?;
+        let password = password.expose_secret();
+        let answer = if method == "password" {
+            self.session.userauth_password(self.user, password)
+        } else {
+            let mut answer = Answer { password };
+            self.session
+                .userauth_keyboard_interactive(self.user, &mut answer)
+        };
+        let shown = match method {
+            "password" => "the password".to_owned(),
+            _ => "the password as keyboard-interactive".to_owned(),
+        };
+        self.judge(answer, shown)?;
+        if !self.session.authenticated() {
+            self.ask()?;
         }
-        let what = format!("the passphrase of {}", path.display());
-        self.reader.read(&PasswordSource::Ask(what)).ok()
+        Ok(())
     }
-}
 
-/// Decrypts a key in OpenSSH's own format.
-fn decrypt(text: &str, passphrase: &SecretString) -> Result<SecretString, String> {
-    let wrong = |error: ssh_key::Error| match error {
-        ssh_key::Error::Crypto => "encrypted, and the passphrase is another one".to_owned(),
-        error => format!("encrypted, and can't be read: {error}"),
-    };
-    let key = ssh_key::PrivateKey::from_openssh(text).map_err(wrong)?;
-    let key = key.decrypt(passphrase.expose_secret()).map_err(wrong)?;
-    let plain = key.to_openssh(ssh_key::LineEnding::LF).map_err(wrong)?;
-    Ok(SecretString::from(plain.as_str()))
-}
-
-/// Tries each key of a running agent.
-fn with_agent(session: &Session, user: &str, tried: &mut Vec<String>) {
-    let Ok(mut agent) = session.agent() else {
-        return;
-    };
-    if agent.connect().is_err() || agent.list_identities().is_err() {
-        return;
-    }
-    for identity in agent.identities().unwrap_or_default() {
-        if agent.userauth(user, &identity).is_ok() {
-            return;
+    /// Tells how an attempt ended, and notes one that didn't lead in.
+    fn judge(
+        &mut self,
+        answer: Result<(), ssh2::Error>,
+        shown: String,
+    ) -> Result<Outcome, TransportError> {
+        let Err(error) = answer else {
+            return Ok(Outcome::No);
+        };
+        if is_refusal(&error) {
+            self.refusal.tried(shown);
+            return Ok(Outcome::No);
         }
-        tried.push(format!("the agent's key {}", identity.comment()));
+        if is_checked(&error) {
+            self.refusal.tried(shown);
+            return Ok(Outcome::AskAgain);
+        }
+        self.refusal.tried(format!("{shown} ({})", error.message()));
+        match is_broken(&error) {
+            // What the server said at the end is only told to a question.
+            true => self.ask().map(|()| Outcome::No),
+            false => Ok(Outcome::No),
+        }
+    }
+
+    fn refused(&self) -> TransportError {
+        self.refusal.error(self.target, self.offered.as_deref())
+    }
+
+    /// The server ended the connection.
+    fn ended(&self, error: &ssh2::Error) -> TransportError {
+        if self.refusal.is_silent() {
+            return cut(error);
+        }
+        self.refusal.ended(self.target, self.offered.as_deref())
     }
 }
 
 /// Tells "not this key" from a key that can't be read and a connection that broke.
 fn is_refusal(error: &ssh2::Error) -> bool {
-    // Authentication failed; the public key wasn't accepted.
-    matches!(error.code(), ssh2::ErrorCode::Session(-18 | -19))
+    // Authentication failed.
+    matches!(error.code(), ssh2::ErrorCode::Session(-18))
+}
+
+/// Tells that a server was shown a signature and didn't say "you're in".
+fn is_checked(error: &ssh2::Error) -> bool {
+    matches!(error.code(), ssh2::ErrorCode::Session(-19)) && !is_unsigned(error)
+}
+
+/// Tells that the server would take a key, but there was no signature to show.
+fn is_unsigned(error: &ssh2::Error) -> bool {
+    // libssh2 has one code for all that may happen to a signature; only its words tell.
+    matches!(error.code(), ssh2::ErrorCode::Session(-19)) && error.message().starts_with("Callback")
 }
 
 /// Tells a connection that broke from an answer that wasn't liked: the socket's own errors, and
@@ -257,40 +332,6 @@ fn is_broken(error: &ssh2::Error) -> bool {
         error.code(),
         ssh2::ErrorCode::Session(-1 | -7 | -9 | -13 | -30 | -43)
     )
-}
-
-fn cut(error: &ssh2::Error) -> TransportError {
-    TransportError::new(
-        TransportErrorKind::Protocol,
-        format!(
-            "the connection ended during the login: {}; is the network flaky, or sshd overloaded \
-             (MaxStartups, LoginGraceTime)?",
-            error.message()
-        ),
-    )
-}
-
-fn usual_keys() -> Vec<PathBuf> {
-    let Some(home) = std::env::var_os("HOME") else {
-        return Vec::new();
-    };
-    let folder = PathBuf::from(home).join(".ssh");
-    USUAL_KEYS
-        .iter()
-        .map(|name| folder.join(name))
-        .filter(|path| path.exists())
-        .collect()
-}
-
-/// OpenSSH's own format says so inside its Base64; its header names the cipher `none` otherwise.
-fn is_encrypted(key: &str) -> bool {
-    // "openssh-key-v1\0" and the length of the cipher's name come first; "AAAABG5vbmU" is "none".
-    key.contains("ENCRYPTED")
-        || (key.contains("BEGIN OPENSSH PRIVATE KEY") && !key.contains("AAAABG5vbmU"))
-}
-
-fn local(message: String) -> TransportError {
-    TransportError::new(TransportErrorKind::LocalSetup, message)
 }
 
 /// Answers every question of keyboard-interactive with the password.

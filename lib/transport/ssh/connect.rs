@@ -1,18 +1,20 @@
-//! The wire to a host: TCP under a deadline, or OpenSSH's own `ssh -W` through jump hosts.
+//! The wire to a host: TCP under a deadline, or a child that goes through other hosts
+//! (`through.rs`).
 
-use std::io::{self, ErrorKind, Read};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use ssh2::Session;
 
-use super::{openssh, setup};
-use crate::model::{Host, HostKeyPolicy, Jump, SshSettings};
+use super::config::{Target, Way};
+use super::gate::{Gates, Ticket};
+use super::setup;
+use super::through::{self, Carrier};
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// How long the key exchange and the login may take, each, and the way through jump hosts.
@@ -20,6 +22,9 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP may take: a machine that is on answers one of the kernel's three attempts in that
 /// time, and in a disaster everybody waits for those that are off.
 const TCP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a place before a jump host is kept where the target says nothing: the hosts on the way
+/// have let the connection in by then.
+const OPENING: Duration = Duration::from_secs(3);
 /// How long sent data may stay unacknowledged before the connection counts as lost.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -27,8 +32,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) enum Wire {
     /// A connection to the host itself.
     Tcp(TcpStream),
-    /// A socket to an `ssh -W` that goes through the jump hosts.
-    Through(UnixStream, Arc<Mutex<Child>>),
+    /// A socket to a child that goes through other hosts.
+    Through(UnixStream, Arc<Mutex<Carrier>>),
 }
 
 impl Wire {
@@ -58,60 +63,128 @@ impl Wire {
         };
     }
 
-    /// Says why the key exchange failed.
-    pub(super) fn handshake_error(&self, host: &Host, error: &ssh2::Error) -> TransportError {
-        if let Some(said) = self.last_words() {
-            return TransportError::new(
-                TransportErrorKind::NoRoute,
-                format!("the way through the jump host didn't open; ssh said: {said}"),
-            );
-        }
-        handshake_error(host, error)
+    /// Waits for the first bytes of the other side and returns them, without taking them from the
+    /// wire; empty where it has ended or says nothing in time.
+    pub(super) fn first_bytes(&self, timeout: Duration) -> Vec<u8> {
+        // Only a TCP stream can peek; what kind of socket it is doesn't matter to that.
+        let socket = match self {
+            Wire::Tcp(stream) => stream.try_clone(),
+            Wire::Through(stream, _) => stream
+                .try_clone()
+                .map(|stream| TcpStream::from(OwnedFd::from(stream))),
+        };
+        // A wire that can't be waited on has no first bytes, and the handshake tells why.
+        let Ok(socket) = socket else {
+            return Vec::new();
+        };
+        let mut buffer = [0; 512];
+        let until = Instant::now() + timeout;
+        let mut patience = timeout.min(OPENING);
+        let first = loop {
+            let _ = socket.set_read_timeout(Some(patience.max(Duration::from_millis(1))));
+            match socket.peek(&mut buffer) {
+                Ok(0) => break Vec::new(),
+                Ok(count) => {
+                    self.is_open();
+                    break buffer[..count].to_vec();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever waits to go through the same hosts needn't wait for a silent target.
+                Err(error) if is_timeout(&error) => self.is_open(),
+                Err(_) => break Vec::new(),
+            }
+            patience = until.saturating_duration_since(Instant::now());
+            if patience.is_zero() {
+                break Vec::new();
+            }
+        };
+        let _ = socket.set_read_timeout(None);
+        first
     }
 
-    /// What an `ssh -W` that gave up said.
-    fn last_words(&self) -> Option<String> {
-        let Wire::Through(_, child) = self else {
-            return None;
-        };
-        let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
-        // It won't say more, and its words can be read to their end.
-        let _ = child.kill();
-        let mut said = String::new();
-        child
-            .stderr
-            .take()?
-            .take(4096)
-            .read_to_string(&mut said)
-            .ok()?;
-        Some(said.trim().replace(['\r', '\n'], " ")).filter(|said| !said.is_empty())
+    fn is_open(&self) {
+        if let Wire::Through(_, carrier) = self {
+            lock(carrier).is_open();
+        }
     }
+
+    /// Says why the way through other hosts didn't open, where it didn't.
+    pub(super) fn way_failure(&self) -> Option<TransportError> {
+        match self {
+            Wire::Tcp(_) => None,
+            Wire::Through(_, carrier) => lock(carrier).failure(),
+        }
+    }
+}
+
+impl Read for &Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Tcp(stream) => (&*stream).read(buffer),
+            Wire::Through(stream, _) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Tcp(stream) => (&*stream).write(bytes),
+            Wire::Through(stream, _) => (&*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn lock(carrier: &Mutex<Carrier>) -> std::sync::MutexGuard<'_, Carrier> {
+    carrier.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if let Wire::Through(stream, child) = self
-            && Arc::strong_count(child) == 1
+        // The last handle's carrier ends its child.
+        if let Wire::Through(stream, carrier) = self
+            && Arc::strong_count(carrier) == 1
         {
             let _ = stream.shutdown(Shutdown::Both);
-            let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = child.kill();
-            let _ = child.wait();
         }
     }
 }
 
-/// Connects to a host, directly or through its jump hosts; `timeout` is the operator's own.
-pub(super) fn connect(host: &Host, timeout: Option<Duration>) -> Result<Wire, TransportError> {
-    if host.ssh.jump.is_empty() {
-        direct(host, timeout.unwrap_or(TCP_TIMEOUT))
+/// A wire, and the place before its host that is given back after the login.
+pub(super) struct Begun {
+    pub(super) wire: Wire,
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// Connects to a host, straight or through others; `timeout` is the operator's own.
+pub(super) fn connect(
+    target: &Target,
+    timeout: Option<Duration>,
+    gates: &Gates,
+) -> Result<Begun, TransportError> {
+    if target.way == Way::Straight {
+        let ticket = gates
+            .before(&format!("{}:{}", target.name, target.port))
+            .enter()?;
+        Ok(Begun {
+            wire: straight(target, timeout.unwrap_or(TCP_TIMEOUT))?,
+            ticket: Some(ticket),
+        })
     } else {
-        through(host, timeout.unwrap_or(TIMEOUT))
+        let (stream, carrier) = through::start(target, timeout.unwrap_or(TIMEOUT), gates)?;
+        Ok(Begun {
+            wire: Wire::Through(stream, Arc::new(Mutex::new(carrier))),
+            ticket: None,
+        })
     }
 }
 
-fn direct(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
-    let target = SocketAddr::new(host.address, host.ssh.port);
+fn straight(target: &Target, timeout: Duration) -> Result<Wire, TransportError> {
+    let target = address_of(target)?;
     let open = || -> io::Result<TcpStream> {
         let socket = Socket::new(
             Domain::for_address(target),
@@ -127,6 +200,25 @@ fn direct(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
     open()
         .map(Wire::Tcp)
         .map_err(|error| connect_error(target, timeout, &error))
+}
+
+/// The address to connect to: the cluster file's, or that of the name which is configured for it.
+fn address_of(target: &Target) -> Result<SocketAddr, TransportError> {
+    let Target { name, port, .. } = target;
+    if target.name == target.host.address.to_string() {
+        return Ok(SocketAddr::new(target.host.address, *port));
+    }
+    let unknown = |why: String| {
+        TransportError::new(
+            TransportErrorKind::NoRoute,
+            format!("the HostName {name} of OpenSSH's configuration can't be resolved: {why}"),
+        )
+    };
+    (name.as_str(), *port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(error.to_string()))?
+        .next()
+        .ok_or_else(|| unknown("it has no address".to_owned()))
 }
 
 /// Says why TCP didn't connect and what to look at.
@@ -163,100 +255,42 @@ fn connect_error(target: SocketAddr, timeout: Duration, error: &io::Error) -> Tr
     TransportError::new(kind, message)
 }
 
-/// Says why the key exchange failed.
-fn handshake_error(host: &Host, error: &ssh2::Error) -> TransportError {
+/// Says why the key exchange failed; `first` is what the other side began with.
+pub(super) fn handshake_error(port: u16, first: &[u8], error: &ssh2::Error) -> TransportError {
     const BANNER: [i32; 2] = [-2, -13]; // no banner received; the socket was closed
     const TIMEOUT: [i32; 2] = [-9, -30]; // timed out; waiting for data timed out
+    let said = super::said(&String::from_utf8_lossy(first));
+    let said = match said.is_empty() || said.starts_with("SSH-") {
+        true => String::new(),
+        false => format!("; it said: {said}"),
+    };
     match error.code() {
-        ssh2::ErrorCode::Session(code) if TIMEOUT.contains(&code) => TransportError::new(
-            TransportErrorKind::Timeout,
-            format!(
-                "port {} took the connection but said nothing; is sshd behind it, and is the \
-                 machine overloaded?",
-                host.ssh.port
-            ),
-        ),
-        ssh2::ErrorCode::Session(code) if BANNER.contains(&code) => TransportError::new(
-            TransportErrorKind::Protocol,
-            format!(
-                "port {} closed the connection before it named itself: no SSH server, or one \
-                 that refuses this address (MaxStartups, PerSourcePenalties, hosts.deny)",
-                host.ssh.port
-            ),
-        ),
+        ssh2::ErrorCode::Session(code) if TIMEOUT.contains(&code) && first.is_empty() => {
+            TransportError::new(
+                TransportErrorKind::Timeout,
+                format!(
+                    "port {port} took the connection but said nothing; is sshd behind it, and is \
+                     the machine overloaded?"
+                ),
+            )
+        }
+        ssh2::ErrorCode::Session(code) if BANNER.contains(&code) && !first.starts_with(b"SSH-") => {
+            TransportError::new(
+                TransportErrorKind::Protocol,
+                format!(
+                    "port {port} closed the connection before it named itself: no SSH server, or \
+                     one that refuses this address (MaxStartups, PerSourcePenalties, \
+                     hosts.deny){said}"
+                ),
+            )
+        }
         _ => TransportError::new(
             TransportErrorKind::Protocol,
-            format!("the SSH key exchange failed: {}", error.message()),
+            format!("the SSH key exchange failed: {}{said}", error.message()),
         ),
     }
 }
 
-/// Lets OpenSSH go through the jump hosts, each with its own configuration and the agent. The key,
-/// the known_hosts file and the policy that are set for the host count for each of them too.
-fn through(host: &Host, timeout: Duration) -> Result<Wire, TransportError> {
-    let failed = |error: io::Error| setup(&format!("ssh, for the jump host, can't start: {error}"));
-    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-    let target = forward_target(&host.address.to_string(), host.ssh.port);
-    let mut ssh = openssh::ssh();
-    ssh.args(hop(&host.ssh.jump, &target, &host.ssh, timeout));
-    let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
-    let output: OwnedFd = theirs.into();
-    let child = ssh
-        .stdin(Stdio::from(input))
-        .stdout(Stdio::from(output))
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    Ok(Wire::Through(ours, Arc::new(Mutex::new(child))))
-}
-
-/// The arguments of an `ssh` that goes through these jump hosts, the last of which connects to the
-/// target. Those before it are an `ssh` of their own, which OpenSSH starts as its ProxyCommand:
-/// its `-J` would not pass key, known_hosts and policy on.
-fn hop(jumps: &[Jump], target: &str, settings: &SshSettings, timeout: Duration) -> Vec<String> {
-    let (last, before) = jumps.split_last().expect("a jump was found");
-    let mut arguments: Vec<String> = Vec::new();
-    let mut option = |text: String| arguments.extend(["-o".to_owned(), text]);
-    option("BatchMode=yes".to_owned());
-    option("ExitOnForwardFailure=yes".to_owned());
-    option(format!("ConnectTimeout={}", timeout.as_secs().max(1)));
-    if let Some(known_hosts) = &settings.known_hosts {
-        option(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
-    }
-    let checking = match settings.host_keys {
-        HostKeyPolicy::AcceptNew => "accept-new",
-        HostKeyPolicy::Strict => "yes",
-        HostKeyPolicy::Off => "no",
-    };
-    option(format!("StrictHostKeyChecking={checking}"));
-    if !before.is_empty() {
-        let through = hop(
-            before,
-            &forward_target(&last.host, last.port),
-            settings,
-            timeout,
-        );
-        let words = std::iter::once("ssh".to_owned()).chain(through);
-        // A percent sign begins a token there.
-        let command = shell_words::join(words).replace('%', "%%");
-        option(format!("ProxyCommand={command}"));
-    }
-    if let Some(identity) = &settings.identity {
-        arguments.extend(["-i".to_owned(), identity.display().to_string()]);
-    }
-    if let Some(user) = &last.user {
-        arguments.extend(["-l".to_owned(), user.clone()]);
-    }
-    arguments.extend(["-p".to_owned(), last.port.to_string()]);
-    arguments.extend(["-W".to_owned(), target.to_owned()]);
-    arguments.extend(["--".to_owned(), last.host.clone()]);
-    arguments
-}
-
-/// Writes `host:port`, an IPv6 address in brackets.
-fn forward_target(host: &str, port: u16) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
-    }
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -6,23 +6,23 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use base64ct::{Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 use ssh2::{MethodType, Session};
 
-use super::known_hosts::{self, OldKey, Verdict};
-use crate::model::{Host, HostKeyPolicy};
+use super::config::Target;
+use super::host_cert::{self, Certified};
+use super::known_hosts::{self, Names, OldKey, Verdict};
+use crate::model::HostKeyPolicy;
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// Hosts are met at once, and each may add a line.
 static FILE: Mutex<()> = Mutex::new(());
 
-/// What the machine's administrator knows of hosts.
-const SYSTEM: &str = "/etc/ssh/ssh_known_hosts";
-
-/// The kinds of plain keys, best first. Certificates aren't asked for: known_hosts would have to
-/// name their authority.
+/// The kinds of plain keys, best first. libssh2 knows no host certificates: where known_hosts names
+/// an authority, OpenSSH is asked about them (`host_cert.rs`).
 const PLAIN: [&str; 6] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -32,39 +32,72 @@ const PLAIN: [&str; 6] = [
     "rsa-sha2-256",
 ];
 
-/// Asks the host for a key of a kind that we know of it; of any kind if we know none.
-pub(super) fn prefer_known_keys(session: &Session, host: &Host) -> Result<(), TransportError> {
-    let text = match host.ssh.host_keys {
-        HostKeyPolicy::Off => String::new(),
-        HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => read(&file_of(host)?)?,
+/// Asks the host for a key of a kind that we know of it, or that an authority vouches for; of any
+/// kind if we know none. Returns what the authority's certificate says.
+pub(super) fn prefer_known_keys(
+    session: &Session,
+    target: &Target,
+    timeout: Duration,
+) -> Result<Option<Certified>, TransportError> {
+    let ssh = &target.host.ssh;
+    let mut known: Vec<String> = Vec::new();
+    let (mut has_authority, mut marked) = (false, String::new());
+    if ssh.host_keys != HostKeyPolicy::Off {
+        for path in files_of(target)? {
+            let text = read(path)?;
+            let kinds = known_hosts::known_algorithms(&text, names(target));
+            known.extend(kinds.into_iter().map(str::to_owned));
+            has_authority |= known_hosts::has_authority(&text, names(target));
+            marked.push_str(&known_hosts::marked(&text));
+        }
+    }
+    let certified = if has_authority {
+        host_cert::ask(target, &marked, timeout)?
+    } else {
+        None
     };
-    let known = known_hosts::known_algorithms(&text, host.address, host.ssh.port);
+    if let Some(certified) = &certified {
+        known = vec![certified.kind.clone()];
+    }
     let is_known = |kind: &&str| {
-        known.contains(kind) || (kind.starts_with("rsa-") && known.contains(&"ssh-rsa"))
+        let is = |name: &str| known.iter().any(|known| known == name);
+        is(kind) || (kind.starts_with("rsa-") && is("ssh-rsa"))
     };
-    let (first, then): (Vec<&str>, Vec<&str>) = PLAIN.iter().partition(|kind| is_known(kind));
+    let wanted: Vec<&str> = match &target.algorithms.host_keys {
+        Some(configured) => configured.split(',').collect(),
+        None => PLAIN.to_vec(),
+    };
+    let plain = wanted.into_iter().filter(|kind| PLAIN.contains(kind));
+    let (first, then): (Vec<&str>, Vec<&str>) = plain.partition(is_known);
     // A library that knows fewer of them keeps its own order.
     let _ = session.method_pref(MethodType::HostKey, &[first, then].concat().join(","));
-    Ok(())
+    Ok(certified)
 }
 
 /// Checks the host's key by the policy; notes an unknown one where that is allowed.
-pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError> {
-    if host.ssh.host_keys == HostKeyPolicy::Off {
+pub(super) fn check(
+    session: &Session,
+    target: &Target,
+    certified: Option<&Certified>,
+) -> Result<(), TransportError> {
+    let policy = target.host.ssh.host_keys;
+    if policy == HostKeyPolicy::Off {
         return Ok(());
     }
     let (key, _) = session
         .host_key()
         .ok_or_else(|| refused("it showed no host key"))?;
-    let path = file_of(host)?;
+    let files = files_of(target)?;
     // Held from reading to writing: two addresses of one run may be the same machine.
     let _guard = FILE.lock().unwrap_or_else(PoisonError::into_inner);
-    let look = |text: &str| known_hosts::look_up(text, host.address, host.ssh.port, key);
-    let verdict = match look(&read(&path)?) {
-        // The site's own file, unless the cluster file names the only one that counts.
-        Verdict::Unknown if host.ssh.known_hosts.is_none() => look(&read(Path::new(SYSTEM))?),
-        verdict => verdict,
-    };
+    let mut found = (Verdict::Unknown, files[0]);
+    for path in &files {
+        let verdict = known_hosts::look_up(&read(path)?, names(target), key);
+        if weight(&verdict) > weight(&found.0) {
+            found = (verdict, path);
+        }
+    }
+    let (verdict, path) = found;
     let shown = path.display();
     match verdict {
         Verdict::Known => Ok(()),
@@ -72,27 +105,44 @@ pub(super) fn check(session: &Session, host: &Host) -> Result<(), TransportError
             "its key {} is marked @revoked ({shown}:{line}); the machine must get a new one",
             fingerprint(key)
         ))),
-        Verdict::Changed(old) => Err(changed(&path, host, key, &old)),
-        Verdict::Unknown if host.ssh.host_keys == HostKeyPolicy::Strict => Err(refused(format!(
+        // OpenSSH has checked its certificate, and it is this key's.
+        _ if certified.is_some_and(|certified| certified.fingerprint == fingerprint(key)) => Ok(()),
+        Verdict::Changed(old) => Err(changed(path, target, key, &old)),
+        Verdict::Unknown if policy == HostKeyPolicy::Strict => Err(refused(format!(
             "its key {} is unknown, and ssh.host_keys is strict; compare it with the machine's own \
-             (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there) and add it to {shown}",
-            fingerprint(key)
+             (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there) and add it to {}",
+            fingerprint(key),
+            files[0].display()
         ))),
         Verdict::Unknown => {
-            let line = known_hosts::line_of(host.address, host.ssh.port, key)
+            let line = known_hosts::line_of(&target.key_name, key)
                 .ok_or_else(|| refused("it showed a host key of no known form"))?;
-            append(&path, &line).map_err(|error| {
+            append(files[0], &line).map_err(|error| {
                 TransportError::new(
                     TransportErrorKind::LocalSetup,
-                    format!("the new host key can't be noted in {shown}: {error}"),
+                    format!(
+                        "the new host key can't be noted in {}: {error}",
+                        files[0].display()
+                    ),
                 )
             })
         }
     }
 }
 
+/// Which of two files' verdicts counts: a revoked key is refused whatever else is said, and what one
+/// file knows another needn't.
+fn weight(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Unknown => 0,
+        Verdict::Changed(_) => 1,
+        Verdict::Known => 2,
+        Verdict::Revoked(_) => 3,
+    }
+}
+
 /// The error for a key that isn't one of those that we knew, with all of them.
-fn changed(path: &Path, host: &Host, key: &[u8], old: &[OldKey]) -> TransportError {
+fn changed(path: &Path, target: &Target, key: &[u8], old: &[OldKey]) -> TransportError {
     let old: Vec<String> = old
         .iter()
         .map(|old| {
@@ -109,23 +159,28 @@ fn changed(path: &Path, host: &Host, key: &[u8], old: &[OldKey]) -> TransportErr
          the old line (ssh-keygen -R '{}' -f {}), else somebody may be in between",
         fingerprint(key),
         old.join(" and "),
-        known_hosts::host_field(host.address, host.ssh.port),
+        target.key_name,
         path.display(),
     ))
 }
 
-/// The known_hosts file that counts for a host.
-fn file_of(host: &Host) -> Result<PathBuf, TransportError> {
-    if let Some(path) = &host.ssh.known_hosts {
-        return Ok(path.clone());
+fn names(target: &Target) -> Names<'_> {
+    Names {
+        full: &target.key_name,
+        plain: &target.plain_key_name,
     }
-    let home = std::env::var_os("HOME").ok_or_else(|| {
-        TransportError::new(
+}
+
+/// The known_hosts files that count for a host, the one for new keys first.
+fn files_of(target: &Target) -> Result<Vec<&Path>, TransportError> {
+    if target.known_hosts.is_empty() {
+        return Err(TransportError::new(
             TransportErrorKind::LocalSetup,
             "HOME isn't set, so there's no known_hosts; name one with ssh.known_hosts",
-        )
-    })?;
-    Ok(PathBuf::from(home).join(".ssh/known_hosts"))
+        ));
+    }
+    let files = target.known_hosts.iter().chain(&target.site_known_hosts);
+    Ok(files.map(PathBuf::as_path).collect())
 }
 
 fn read(path: &Path) -> Result<String, TransportError> {

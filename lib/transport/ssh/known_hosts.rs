@@ -5,10 +5,10 @@
 //! that it doesn't understand, and doesn't tell the line of the old key. It only tells whether a
 //! hashed name fits.
 
-use std::net::IpAddr;
-
 use base64ct::{Base64, Encoding};
 use ssh2::{CheckResult, KnownHostFileKind, Session};
+
+use super::blob;
 
 /// What the file says of a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +32,15 @@ pub(super) struct OldKey {
     pub(super) key: Vec<u8>,
 }
 
+/// What a host is called in the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a> {
+    /// With its port, where that isn't 22.
+    pub(super) full: &'a str,
+    /// Without.
+    pub(super) plain: &'a str,
+}
+
 /// One line of the file.
 struct Entry<'a> {
     line: usize,
@@ -42,21 +51,20 @@ struct Entry<'a> {
 }
 
 /// Looks a host's key up.
-pub(super) fn look_up(text: &str, address: IpAddr, port: u16, key: &[u8]) -> Verdict {
-    let name = host_field(address, port);
-    let plain = address.to_string();
+pub(super) fn look_up(text: &str, names: Names<'_>, key: &[u8]) -> Verdict {
+    let Names { full, plain } = names;
     let encoded = Base64::encode_string(key);
     let mut old = Vec::new();
     let mut known = false;
     for entry in entries(text) {
         let is_same = entry.encoded == encoded;
         match entry.marker {
-            Some("@revoked") if is_same && (entry.fits(&name) || entry.fits(&plain)) => {
+            Some("@revoked") if is_same && (entry.fits(full) || entry.fits(plain)) => {
                 return Verdict::Revoked(entry.line);
             }
             // A certificate authority's key isn't the host's own.
             Some(_) => {}
-            None if entry.fits(&name) => {
+            None if entry.fits(full) => {
                 known |= is_same;
                 let key = Base64::decode_vec(entry.encoded).unwrap_or_default();
                 old.push(OldKey {
@@ -65,7 +73,7 @@ pub(super) fn look_up(text: &str, address: IpAddr, port: u16, key: &[u8]) -> Ver
                 });
             }
             // An entry without a port says nothing bad of another port, only something good.
-            None => known |= is_same && entry.fits(&plain),
+            None => known |= is_same && entry.fits(plain),
         }
     }
     match (known, old.is_empty()) {
@@ -77,40 +85,46 @@ pub(super) fn look_up(text: &str, address: IpAddr, port: u16, key: &[u8]) -> Ver
 
 /// Lists the kinds of the keys that are known of a host, so that it is asked for one of these: its
 /// other keys, though right, would look like changed ones.
-pub(super) fn known_algorithms(text: &str, address: IpAddr, port: u16) -> Vec<&str> {
-    let name = host_field(address, port);
+pub(super) fn known_algorithms<'a>(text: &'a str, names: Names<'_>) -> Vec<&'a str> {
     entries(text)
-        .filter(|entry| entry.marker.is_none() && entry.fits(&name))
+        .filter(|entry| entry.marker.is_none() && entry.fits(names.full))
         .map(|entry| entry.algorithm)
         .collect()
 }
 
+/// Tells whether an authority is named that may vouch for a host by a certificate.
+pub(super) fn has_authority(text: &str, names: Names<'_>) -> bool {
+    entries(text).any(|entry| {
+        entry.marker == Some("@cert-authority")
+            && (entry.fits(names.full) || entry.fits(names.plain))
+    })
+}
+
+/// Keeps only what a file says of authorities and of revoked keys, so that a certificate is judged
+/// and no plain key helps it.
+pub(super) fn marked(text: &str) -> String {
+    let marked = text
+        .lines()
+        .filter(|line| line.trim_start().starts_with('@'));
+    marked.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Writes the line of a host's key.
-pub(super) fn line_of(address: IpAddr, port: u16, key: &[u8]) -> Option<String> {
+pub(super) fn line_of(name: &str, key: &[u8]) -> Option<String> {
     Some(format!(
-        "{} {} {}",
-        host_field(address, port),
-        algorithm(key)?,
+        "{name} {} {}",
+        blob::kind(key)?,
         Base64::encode_string(key)
     ))
 }
 
 /// Names a host as known_hosts does.
-pub(super) fn host_field(address: IpAddr, port: u16) -> String {
+pub(super) fn host_field(host: &str, port: u16) -> String {
     if port == 22 {
-        address.to_string()
+        host.to_owned()
     } else {
-        format!("[{address}]:{port}")
+        format!("[{host}]:{port}")
     }
-}
-
-/// A key on the wire begins with the length and the name of its kind.
-fn algorithm(key: &[u8]) -> Option<&str> {
-    let (length, rest) = key.split_first_chunk::<4>()?;
-    let name = rest.get(..u32::from_be_bytes(*length) as usize)?;
-    str::from_utf8(name)
-        .ok()
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
@@ -192,13 +206,20 @@ mod tests {
     fn entry(names: &str, key: &[u8]) -> String {
         format!(
             "{names} {} {} a comment\n",
-            algorithm(key).unwrap(),
+            blob::kind(key).unwrap(),
             Base64::encode_string(key)
         )
     }
 
+    fn with_names<T>(host: &str, port: u16, act: impl FnOnce(Names<'_>) -> T) -> T {
+        act(Names {
+            full: &host_field(host, port),
+            plain: host,
+        })
+    }
+
     fn verdict(text: &str, port: u16) -> Verdict {
-        look_up(text, HOST.parse().unwrap(), port, &ours())
+        with_names(HOST, port, |names| look_up(text, names, &ours()))
     }
 
     #[test]
@@ -248,13 +269,21 @@ mod tests {
         assert_eq!(verdict(&text, 22), Verdict::Revoked(2));
         let authority = format!("@cert-authority {}", entry("*", &ours()));
         assert_eq!(verdict(&authority, 22), Verdict::Unknown);
+        assert!(with_names(HOST, 2222, |names| has_authority(
+            &authority, names
+        )));
+        let elsewhere = format!("@cert-authority {}", entry("10.1.*", &ours()));
+        assert!(!with_names(HOST, 22, |names| has_authority(
+            &elsewhere, names
+        )));
+        assert!(!with_names(HOST, 22, |names| has_authority(&text, names)));
     }
 
     #[test]
     fn a_hashed_name_is_found() {
         // The hash of 10.0.0.7 by `ssh-keygen -H`, with a real key behind it.
         let key = Base64::decode_vec(HASHED.split_whitespace().nth(2).unwrap()).unwrap();
-        let known = |address: &str| look_up(HASHED, address.parse().unwrap(), 22, &key);
+        let known = |host: &str| with_names(host, 22, |names| look_up(HASHED, names, &key));
         assert_eq!(known(HOST), Verdict::Known);
         assert_eq!(known("10.0.0.8"), Verdict::Unknown);
         assert!(matches!(verdict(HASHED, 22), Verdict::Changed(_)));
@@ -264,25 +293,24 @@ mod tests {
     fn the_kinds_of_known_keys_are_listed() {
         let text = entry(HOST, &key("ssh-rsa", "r")) + &entry("10.0.0.8", &ours());
         assert_eq!(
-            known_algorithms(&text, HOST.parse().unwrap(), 22),
+            with_names(HOST, 22, |names| known_algorithms(&text, names)),
             ["ssh-rsa"]
         );
     }
 
     #[test]
     fn a_line_has_the_form_of_openssh() {
-        let address: IpAddr = HOST.parse().unwrap();
-        let line = line_of(address, 2222, &ours()).unwrap();
+        let line = line_of(&host_field(HOST, 2222), &ours()).unwrap();
         assert!(
             line.starts_with("[10.0.0.7]:2222 ssh-ed25519 AAAA"),
             "{line}"
         );
         assert!(
-            line_of(address, 22, &ours())
+            line_of(HOST, &ours())
                 .unwrap()
                 .starts_with("10.0.0.7 ssh-ed25519 ")
         );
-        assert_eq!(line_of(address, 22, b"\0\0\0\xffnot"), None);
+        assert_eq!(line_of(HOST, b"\0\0\0\xffnot"), None);
     }
 
     const HASHED: &str = "|1|2DEUkzN1hIv8apNLQ4Tbp/fzzxE=|D+DlqVK95IzboeP2zqqugh+SoOQ= ssh-ed25519 \

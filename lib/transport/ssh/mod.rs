@@ -1,15 +1,26 @@
 //! One host over SSH: a logged-in libssh2 session on which one request runs at a time.
 
+mod agent_relay;
 mod auth;
+mod blob;
 mod bounded;
+mod candidates;
 mod config;
 mod connect;
+mod gate;
+mod host_cert;
 mod host_key;
+mod identity;
+mod kex;
 mod known_hosts;
 mod openssh;
+mod refusal;
+mod through;
+mod tokens;
+mod unhonoured;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +35,10 @@ use super::{Connection, FIRST_WORD, Interrupter, Transport, TransportError, Tran
 use crate::model::{Host, Sudo};
 use crate::secret::{SecretReader, forms};
 use auth::Credentials;
-use connect::Wire;
+use config::Target;
+use connect::{Begun, Wire};
+use gate::Gates;
+use unhonoured::Unhonoured;
 
 /// How long a read waits before the connection is asked for a sign of life.
 const QUIET: Duration = Duration::from_secs(15);
@@ -34,7 +48,10 @@ const STUCK: Duration = Duration::from_secs(120);
 /// Opens SSH connections; what is read here (keys, passwords) is read once for all hosts.
 pub struct SshTransport {
     credentials: Arc<Credentials>,
-    configured: Mutex<HashMap<IpAddr, Host>>,
+    targets: Mutex<HashMap<IpAddr, Arc<Target>>>,
+    gates: Gates,
+    /// What has been told of what isn't honoured.
+    told: Mutex<BTreeSet<Unhonoured>>,
     root: String,
     /// The operator's own, for each part of connecting.
     timeout: Option<Duration>,
@@ -44,7 +61,9 @@ impl Default for SshTransport {
     fn default() -> SshTransport {
         SshTransport {
             credentials: Arc::default(),
-            configured: Mutex::default(),
+            targets: Mutex::default(),
+            gates: Gates::default(),
+            told: Mutex::default(),
             root: ROOT.to_owned(),
             timeout: None,
         }
@@ -78,21 +97,86 @@ impl SshTransport {
 }
 
 impl SshTransport {
-    /// The host with what OpenSSH's configuration says of it; asked once for each.
-    fn filled_in(&self, host: &Host) -> Result<Host, TransportError> {
-        let known = |hosts: &HashMap<IpAddr, Host>| hosts.get(&host.address).cloned();
-        let lock = || {
-            self.configured
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        if let Some(host) = known(&lock()) {
-            return Ok(host);
+    /// Tells what OpenSSH's configuration says and this tool doesn't do, of all hosts that were
+    /// connected to: each setting once, and only to the first who asks.
+    pub fn unhonoured(&self) -> Vec<String> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings: BTreeMap<&Unhonoured, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (address, target) in targets.iter() {
+            for setting in target.unhonoured.iter().filter(|one| !one.is_usual) {
+                settings.entry(setting).or_default().insert(*address);
+            }
+        }
+        let news = settings
+            .into_iter()
+            .filter(|(setting, _)| told.insert((*setting).clone()));
+        news.map(|(setting, hosts)| {
+            let first = hosts.iter().next().map(IpAddr::to_string);
+            let others = match hosts.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            format!(
+                "OpenSSH's configuration has {setting}: {}{others}",
+                first.unwrap_or_default()
+            )
+        })
+        .collect()
+    }
+
+    /// How a host is logged in to, with what OpenSSH's configuration says of it; asked once for each.
+    fn target(&self, host: &Host) -> Result<Arc<Target>, TransportError> {
+        let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(&host.address).cloned();
+        if let Some(target) = known.filter(|target| target.host.ssh == host.ssh) {
+            return Ok(target);
         }
         // Not under the lock: fifty hosts are asked about at once.
-        let filled = config::fill_in(host, self.timeout.unwrap_or(connect::TIMEOUT))?;
-        lock().insert(host.address, filled.clone());
-        Ok(filled)
+        let limit = self.timeout.unwrap_or(connect::TIMEOUT);
+        let target = Arc::new(config::target(host, limit)?);
+        lock().insert(host.address, target.clone());
+        Ok(target)
+    }
+
+    /// Makes the key exchange over a wire, and sees that the host is the one that is known.
+    fn meet(&self, target: &Target, wire: &Wire) -> Result<Session, TransportError> {
+        let timeout = self.timeout.unwrap_or(connect::TIMEOUT);
+        let mut session = Session::new().map_err(|error| setup(&error.to_string()))?;
+        wire.give_to(&mut session)?;
+        let certified = host_key::prefer_known_keys(&session, target, timeout)?;
+        target.algorithms.prefer(&session);
+        session.set_timeout(millis(timeout));
+        let first = wire.first_bytes(timeout);
+        if let Err(error) = session.handshake() {
+            return Err(match wire.way_failure() {
+                Some(why) => why,
+                None => self.handshake_error(target, &session, &first, &error),
+            });
+        }
+        host_key::check(&session, target, certified.as_ref())?;
+        Ok(session)
+    }
+
+    /// Says why the key exchange failed; where no method is common, what each side has.
+    fn handshake_error(
+        &self,
+        target: &Target,
+        session: &Session,
+        first: &[u8],
+        error: &ssh2::Error,
+    ) -> TransportError {
+        let mut told = connect::handshake_error(target.port, first, error);
+        if first.starts_with(b"SSH-")
+            && let Ok(Begun { wire, .. }) = connect::connect(target, self.timeout, &self.gates)
+            && !wire.first_bytes(connect::TIMEOUT).is_empty()
+            && let Ok(offers) = kex::offers(&wire)
+            && let Some(difference) = kex::compare(session, &offers)
+        {
+            told.kind = TransportErrorKind::Host;
+            told.message = format!("no common method for the SSH key exchange: {difference}");
+        }
+        told
     }
 }
 
@@ -111,18 +195,14 @@ impl Transport for SshTransport {
             Sudo::Password { source, .. } => Some(self.credentials.password(source)?),
             Sudo::Passwordless | Sudo::No => None,
         };
-        let host = &self.filled_in(host)?;
-        let wire = Arc::new(connect::connect(host, self.timeout)?);
+        let target = self.target(host)?;
+        let Begun { wire, ticket } = connect::connect(&target, self.timeout, &self.gates)?;
+        let wire = Arc::new(wire);
         tell(interrupter(&wire));
-        let mut session = Session::new().map_err(|error| setup(&error.to_string()))?;
-        wire.give_to(&mut session)?;
-        host_key::prefer_known_keys(&session, host)?;
-        session.set_timeout(millis(self.timeout.unwrap_or(connect::TIMEOUT)));
-        session
-            .handshake()
-            .map_err(|error| wire.handshake_error(host, &error))?;
-        host_key::check(&session, host)?;
-        self.credentials.log_in(&session, host)?;
+        let session = self.meet(&target, &wire)?;
+        self.credentials.log_in(&session, &target)?;
+        // From here on the host counts it no longer among those that haven't logged in.
+        drop(ticket);
         session.set_keepalive(true, QUIET.as_secs() as u32);
         let rights = match sudo {
             Sudo::No => Rights::Own,
@@ -341,6 +421,14 @@ impl Drop for Loader {
             self.wire.shut_down(Shutdown::Both);
         }
     }
+}
+
+/// Makes one line of a server's own words, for a message; bounded.
+fn said(words: &str) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let line = words.join(" ");
+    let shown = line.chars().filter(|letter| !letter.is_control());
+    shown.take(1000).collect()
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -68,7 +68,8 @@ pub struct Common {
     #[arg(long, global = true, value_name = "CLUSTER")]
     pub adopt: Vec<String>,
     /// How long a connection, the key exchange, the login and the host's first word after it may
-    /// take, each [default: 4s for the connection, 30s for the first word, 10s for the others].
+    /// take, each [default: 4s for the connection, 30s for the first word, which has 5s at least, 10s
+    /// for the others].
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub connect_timeout: Option<Duration>,
     /// How to show what happens.

@@ -28,6 +28,9 @@ use crate::script::Upload;
 /// How long a host may take from its login to its first word, and from a request to the
 /// supervisor's.
 const FIRST_WORD: Duration = Duration::from_secs(30);
+/// The least that it has, however soon the operator wants to know of machines that are off: sudo may
+/// ask a directory server.
+const LEAST_FIRST_WORD: Duration = Duration::from_secs(5);
 
 /// Opens connections.
 pub trait Transport: Send + Sync {

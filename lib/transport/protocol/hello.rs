@@ -245,7 +245,8 @@ impl Hall<'_> {
                      something else than a password (`Defaults passprompt_override` has it use the \
                      prompt that it's given), or does it wait for a directory or name server?",
                     match self.asked {
-                        0 => "neither asked for the password with the prompt that it was given nor \
+                        0 =>
+                            "neither asked for the password with the prompt that it was given nor \
                               went on",
                         _ => "took the password and didn't go on",
                     }

@@ -31,7 +31,10 @@ use ssh2::{Channel, ExtendedData, Session};
 
 use super::link::Link;
 use super::protocol::{self, Duplex, Exchange, ROOT, Rights, Start};
-use super::{Connection, FIRST_WORD, Interrupter, Transport, TransportError, TransportErrorKind};
+use super::{
+    Connection, FIRST_WORD, Interrupter, LEAST_FIRST_WORD, Transport, TransportError,
+    TransportErrorKind,
+};
 use crate::model::{Host, Sudo};
 use crate::secret::{SecretReader, forms};
 use auth::Credentials;
@@ -83,7 +86,8 @@ impl SshTransport {
     }
 
     /// Bounds how long a connection, the key exchange, the login and the host's first word may take,
-    /// each; `None`: 4 s for the connection, 30 s for the first word, 10 s for the others.
+    /// each; `None`: 4 s for the connection, 30 s for the first word, 10 s for the others. The first
+    /// word has 5 s at least.
     pub fn with_timeout(mut self, timeout: impl Into<Option<Duration>>) -> SshTransport {
         self.timeout = timeout.into();
         self
@@ -217,7 +221,9 @@ impl Transport for SshTransport {
             as_root: rights != Rights::Own || host.ssh.user == "root",
             sudo_password: sudo_password.filter(|_| rights == Rights::SudoWithPassword),
             root: self.root.clone(),
-            first_word: self.timeout.unwrap_or(FIRST_WORD),
+            first_word: self
+                .timeout
+                .map_or(FIRST_WORD, |timeout| timeout.max(LEAST_FIRST_WORD)),
             ready: RefCell::default(),
         };
         // So a host that doesn't let its loader work is told from one on which a request fails.

@@ -184,7 +184,9 @@ impl Reader {
                     Part::Comment
                 }
                 None if matches!(c, '"' | '\'')
-                    && (before.is_whitespace() || "[{,:".contains(before)) =>
+                    && (before.is_whitespace() || "[{,:".contains(before)
+                        // A quote within quotes is written twice.
+                        || (c == '\'' && before == '\'')) =>
                 {
                     self.quote = Some(c);
                     Part::Quoted

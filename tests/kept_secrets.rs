@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::injected;
 use common::loopback::Loopback;
+use common::{assert_golden, assert_shellcheck_clean, injected, root};
 use paas_cluster_build::plan::{ClusterNote, HostFacts, Keepsake};
 
 /// Notes the token that it was given; the tool has kept it before.
@@ -192,6 +192,17 @@ fn who_comes_second_at_the_same_time_is_told_no() {
             String::from_utf8_lossy(&output.stdout).into_owned(),
         )
     };
+    let host = "127.0.0.1".parse().unwrap();
+    let (shown, secret) = (note("a1"), "a secret of the test".to_owned().into());
+    let keepsake = Keepsake {
+        host,
+        note: &shown,
+        secrets: vec![("token", &secret)],
+        configured: vec!["said"],
+    };
+    let golden = root().join("tests/golden/keep.sh");
+    assert_golden(&golden, &keepsake.step(&seen).unwrap().script);
+    assert_shellcheck_clean(&[golden]);
     assert_eq!(keep("a1", "first of them").0, 0);
     let (code, said) = keep("b2", "second of them");
     assert_eq!(code, 3, "{said}");

@@ -65,6 +65,14 @@ holder() {
 	fi
 }
 
+# For a receipt of an older version, which names no cluster: what lies beside its run names it.
+built_for() {
+	if grep -qF '"cluster_id":"' "$2"; then return 0; fi
+	run=$(sed -n 's/.*"run":"\([A-Za-z0-9._-]*\)".*/\1/p' "$2" | tail -n 1)
+	if ! [ -r "$root/runs/$run/$1/about" ]; then return 0; fi
+	printf 'built_for %s %s\n' "$1" "$(head -n 1 "$root/runs/$run/$1/about")"
+}
+
 os_release
 holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
@@ -74,10 +82,21 @@ for file in "$root"/receipts/*.json; do
 	if ! [ -e "$file" ]; then continue; fi
 	step=${file##*/}
 	printf 'receipt %s %s\n' "${step%.json}" "$(tr '\n' ' ' <"$file")"
+	built_for "${step%.json}" "$file"
+done
+for file in "$root"/clusters/*.json; do
+	if ! [ -e "$file" ]; then continue; fi
+	cluster=${file##*/}
+	printf 'cluster %s %s\n' "${cluster%.json}" "$(tr '\n' ' ' <"$file")"
 done
 for file in "$root"/secrets/*; do
 	if ! [ -f "$file" ]; then continue; fi
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
+done
+for file in "$root"/secrets/*/*; do
+	if ! [ -f "$file" ]; then continue; fi
+	cluster=${file%/*}
+	printf 'kept %s %s %s\n' "${cluster##*/}" "${file##*/}" "$(head -n 1 "$file")"
 done
 check_health bootstrap 'test -x /home/paas/paas-release.git/bin/paas || { echo /home/paas/paas-release.git/bin/paas is missing; exit 1; }
 '

@@ -110,6 +110,9 @@ fn none_is_made_while_one_may_exist() {
     let narrow = ["build", "--yes", "--limit", first.as_str()];
     // A host that may keep it can't be asked.
     loopback.down(1);
+    // What needs none goes on.
+    let machines = ["bootstrap", "--yes", "--limit", first.as_str()];
+    loopback.succeeds(&file, "mine", &machines);
     let (code, said) = loopback.run(&file, "mine", &narrow);
     assert_eq!(code, 1, "{said}");
     for word in ["token", "127.0.0.72", "vars.token", "nothing was changed"] {

@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::injected;
 use common::loopback::Loopback;
+use common::{assert_golden, assert_shellcheck_clean, injected, root};
 use paas_cluster_build::plan::{ClusterNote, HostFacts, Keepsake};
 
 /// Notes the token that it was given; the tool has kept it before.
@@ -110,6 +110,9 @@ fn none_is_made_while_one_may_exist() {
     let narrow = ["build", "--yes", "--limit", first.as_str()];
     // A host that may keep it can't be asked.
     loopback.down(1);
+    // What needs none goes on.
+    let machines = ["bootstrap", "--yes", "--limit", first.as_str()];
+    loopback.succeeds(&file, "mine", &machines);
     let (code, said) = loopback.run(&file, "mine", &narrow);
     assert_eq!(code, 1, "{said}");
     for word in ["token", "127.0.0.72", "vars.token", "nothing was changed"] {
@@ -192,6 +195,17 @@ fn who_comes_second_at_the_same_time_is_told_no() {
             String::from_utf8_lossy(&output.stdout).into_owned(),
         )
     };
+    let host = "127.0.0.1".parse().unwrap();
+    let (shown, secret) = (note("a1"), "a secret of the test".to_owned().into());
+    let keepsake = Keepsake {
+        host,
+        note: &shown,
+        secrets: vec![("token", &secret)],
+        configured: vec!["said"],
+    };
+    let golden = root().join("tests/golden/keep.sh");
+    assert_golden(&golden, &keepsake.step(&seen).unwrap().script);
+    assert_shellcheck_clean(&[golden]);
     assert_eq!(keep("a1", "first of them").0, 0);
     let (code, said) = keep("b2", "second of them");
     assert_eq!(code, 3, "{said}");

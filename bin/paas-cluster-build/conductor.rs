@@ -185,6 +185,18 @@ impl<'a> Conductor<'a> {
         Ok(Survey { facts, found })
     }
 
+    /// Does the same for an operation: what it doesn't use is neither missed nor made for it.
+    pub fn survey_for(
+        &self,
+        operation: &Operation,
+        selection: &Selection,
+    ) -> Result<Survey, Failure> {
+        let mut survey = self.survey(selection)?;
+        let plan = self.rehearse(operation, selection)?;
+        survey.found.narrow(&self.vault(selection).uses(&plan));
+        Ok(survey)
+    }
+
     fn look(&self, selection: &Selection, is_strict: bool) -> Result<Facts, Failure> {
         let vault = self.vault(selection);
         let mut others = vault.keepers();

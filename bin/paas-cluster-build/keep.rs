@@ -107,7 +107,7 @@ impl Conductor<'_> {
                 continue;
             }
             let is_known =
-                |name: &&str| !found.missing.contains(*name) && !found.refused.contains_key(*name);
+                |name: &&str| found.known.contains(*name) || found.configured.contains(*name);
             let (configured, kept): (Vec<&str>, Vec<&str>) = names
                 .into_iter()
                 .filter(is_known)

@@ -51,6 +51,8 @@ pub struct Found {
     pub secrets: Secrets,
     /// Those that the cluster file says: they aren't kept anywhere.
     pub configured: BTreeSet<String>,
+    /// Those that a host or this machine has.
+    pub known: BTreeSet<String>,
     /// Those that nobody has, and that a run makes.
     pub missing: BTreeSet<String>,
     /// Why there can't be a run, by secret: what isn't known of it, and what to do.
@@ -60,6 +62,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Forgets what is missing or unknown of secrets that aren't used.
+    pub fn narrow(&mut self, uses: &[Use]) {
+        let is_used = |name: &String| uses.iter().any(|one| one.secret == *name);
+        self.missing.retain(is_used);
+        self.refused.retain(|name, _| is_used(name));
+    }
+
     /// Refuses where a secret isn't known that may exist somewhere.
     pub fn check(&self) -> Result<(), Failure> {
         if self.refused.is_empty() {
@@ -183,6 +192,7 @@ impl<'a> Vault<'a> {
             match search.decide() {
                 Ok(Some(secret)) => {
                     found.warnings.extend(search.difference(&secret));
+                    found.known.insert(name.clone());
                     found.secrets.insert(name.clone(), secret);
                 }
                 Ok(None) => {
@@ -200,6 +210,7 @@ impl<'a> Vault<'a> {
     pub fn make(&self, found: &mut Found) -> Result<(), Failure> {
         for name in std::mem::take(&mut found.missing) {
             let secret = self.make_one(&name)?;
+            found.known.insert(name.clone());
             found.secrets.insert(name, secret);
         }
         Ok(())

@@ -50,7 +50,7 @@ fn converge(
     let conductor = conductor.below_min_up(args.options.below_min_up);
     conductor.rehearse(operation, selection)?;
     let (mut survey, plan) = loop {
-        let survey = conductor.survey(selection)?;
+        let survey = conductor.survey_for(operation, selection)?;
         if let Some(findings) = ready(workspace, selection, &survey.facts) {
             return Err(not_ready(&findings));
         }

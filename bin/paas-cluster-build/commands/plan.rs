@@ -41,7 +41,7 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
         warn_release(&workspace, &selection);
         return Ok(verdict(args, &plan));
     }
-    let survey = conductor.survey(&selection)?;
+    let survey = conductor.survey_for(&operation, &selection)?;
     let plan = conductor.plan(&operation, &survey, args.force)?;
     show(common, args, &plan)?;
     if common.output != Output::Json {
@@ -233,7 +233,7 @@ pub fn apply(common: &Common, args: &ApplyArgs) -> Result<Exit, Failure> {
         ))
     };
     let (mut survey, plan) = loop {
-        let survey = conductor.survey(&selection)?;
+        let survey = conductor.survey_for(&operation, &selection)?;
         let plan = conductor.plan(&operation, &survey, saved.force)?;
         if !conductor.must_wait(&plan, &survey)? && !consent(&conductor, &plan, &survey)? {
             break (survey, plan);

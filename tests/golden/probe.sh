@@ -145,7 +145,11 @@ need_packages() {
 }
 
 need_packages ca-certificates curl mariadb-server python3
-test -x /home/paas/paas-release.git/bin/paas || { echo /home/paas/paas-release.git/bin/paas is missing; exit 1; }
+home=/home/paas
+account_home=$(getent passwd -- paas | cut -d : -f 6)
+home=${account_home:-$home}
+paas=$home/paas-release.git/bin/paas
+test -x "$paas" || { echo "$paas is missing"; exit 1; }
 exit 0
 ' &
 check_health mysql_gateway '#!/bin/sh

@@ -128,7 +128,7 @@ impl SshTransport {
     fn target(&self, host: &Host) -> Arc<Target> {
         let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().get(&host.address).cloned();
-        if let Some(target) = known.filter(|target| target.host.ssh == host.ssh) {
+        if let Some(target) = known.filter(|target| target.ssh == host.ssh) {
             return target;
         }
         // Not under the lock: fifty hosts are asked about at once.
@@ -167,7 +167,7 @@ impl SshTransport {
         let mut told = connect::handshake_error(target.port, first, error);
         if first.starts_with(b"SSH-")
             && let Ok(Begun { wire, .. }) = connect::connect(target, self.timeout, &self.gates)
-            && !wire.first_bytes(connect::TIMEOUT).is_empty()
+            && wire.bound_reads(connect::TIMEOUT).is_ok()
             && let Ok(offers) = kex::offers(&wire)
             && let Some(difference) = kex::compare(session, &offers)
         {

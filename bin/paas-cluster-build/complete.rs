@@ -166,7 +166,10 @@ impl Line<'_> {
             return None;
         }
         let workspace = Workspace::load(&common).ok()?;
-        let folders = RunFolder::all(&state_dir(&common, &workspace).ok()?, &workspace.cluster.name);
+        let folders = RunFolder::all(
+            &state_dir(&common, &workspace).ok()?,
+            &workspace.cluster.name,
+        );
         let newest = folders.iter().rev().take(RUNS);
         Some(newest.map(|folder| folder.run().to_owned()).collect())
     }

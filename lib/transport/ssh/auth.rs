@@ -54,7 +54,7 @@ impl Credentials {
             credentials: self,
             session,
             target,
-            user: &target.host.ssh.user,
+            user: &target.ssh.user,
             offered: None,
             agent: None,
             candidates: Vec::new(),
@@ -123,7 +123,7 @@ impl Login<'_> {
     }
 
     fn is_at_hand(&self, method: &str) -> bool {
-        method == "publickey" || self.target.host.ssh.password.is_some()
+        method == "publickey" || self.target.ssh.password.is_some()
     }
 
     /// Offers one key after the other, until the server takes one or none is left.
@@ -247,7 +247,7 @@ impl Login<'_> {
 
     fn with_password(&mut self, method: &str) -> Result<(), TransportError> {
         self.done.insert(method.to_owned());
-        let Some(source) = &self.target.host.ssh.password else {
+        let Some(source) = &self.target.ssh.password else {
             return Ok(());
         };
         let password = self.credentials.password(source)?;

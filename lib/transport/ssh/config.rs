@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,8 +32,9 @@ const USUAL_KEYS: [&str; 5] = [
 /// Everything that a login to one host goes by.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    /// The host and its settings as the cluster file has them.
-    pub(super) host: Host,
+    /// The host's address and settings as the cluster file has them.
+    pub(super) address: IpAddr,
+    pub(super) ssh: SshSettings,
     /// What is connected to: the address, or the `HostName` that is configured for it.
     pub(super) name: String,
     /// The port there.
@@ -140,15 +142,15 @@ impl Algorithms {
 /// OpenSSH doesn't get to an end with its configuration.
 pub(super) fn target(host: &Host, limit: Duration) -> Result<Target, TransportError> {
     let file = match &host.ssh.config {
-        SshConfig::Off => return Ok(merge(host, &Said::default(), &Said::default())),
+        SshConfig::Off => return Ok(merge(host.address, &host.ssh, &Said::default(), &Said::default())),
         SshConfig::Usual => None,
         SshConfig::File(path) => Some(path.display().to_string()),
     };
     let said = ask(file.as_deref(), host, limit)?;
     let usual = ask(Some("none"), host, limit)?;
     Ok(match (said, usual) {
-        (Some(said), Some(usual)) => merge(host, &said, &usual),
-        _ => merge(host, &Said::default(), &Said::default()),
+        (Some(said), Some(usual)) => merge(host.address, &host.ssh, &said, &usual),
+        _ => merge(host.address, &host.ssh, &Said::default(), &Said::default()),
     })
 }
 
@@ -207,15 +209,14 @@ fn parse(text: &str) -> Said {
     said
 }
 
-fn merge(host: &Host, said: &Said, usual: &Said) -> Target {
-    let ssh = &host.ssh;
+fn merge(address: IpAddr, ssh: &SshSettings, said: &Said, usual: &Said) -> Target {
     // A value only counts where it isn't there without a configuration.
     let own = |keyword: &str| {
         let value = said.first(keyword)?;
         (usual.first(keyword) != Some(value)).then_some(value)
     };
-    let address = host.address.to_string();
-    let name = own("hostname").unwrap_or(&address).to_owned();
+    let original = address.to_string();
+    let name = own("hostname").unwrap_or(&original).to_owned();
     let port = match own("port").and_then(|port| port.parse().ok()) {
         Some(port) if !ssh.port_is_set => port,
         _ => ssh.port,
@@ -226,7 +227,7 @@ fn merge(host: &Host, said: &Said, usual: &Said) -> Target {
     };
     let tokens = Tokens {
         name: &name,
-        original: &address,
+        original: &original,
         key_name: &plain_key_name,
         port,
         user: &ssh.user,
@@ -260,7 +261,8 @@ fn merge(host: &Host, said: &Said, usual: &Said) -> Target {
             macs: owned("macs"),
             host_keys: owned("hostkeyalgorithms"),
         },
-        host: host.clone(),
+        ssh: ssh.clone(),
+        address,
         way,
         keys,
         unhonoured,
@@ -445,34 +447,34 @@ fn hop(text: &str) -> Option<Hop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster_file::Place;
     use crate::model::HostKeyPolicy;
 
-    fn open() -> Host {
-        Host {
-            address: "10.0.0.7".parse().unwrap(),
-            ssh: SshSettings {
-                user: "paas".into(),
-                port: 22,
-                port_is_set: false,
-                identity: None,
-                password: None,
-                jump: Vec::new(),
-                known_hosts: None,
-                host_keys: HostKeyPolicy::AcceptNew,
-                config: SshConfig::Usual,
-            },
-            packages: Vec::new(),
-            place: Place::new(1, 1),
+    fn open() -> SshSettings {
+        SshSettings {
+            user: "paas".into(),
+            port: 22,
+            port_is_set: false,
+            identity: None,
+            password: None,
+            jump: Vec::new(),
+            known_hosts: None,
+            host_keys: HostKeyPolicy::AcceptNew,
+            config: SshConfig::Usual,
         }
     }
 
     const USUAL: &str = "hostname 10.0.0.7\nport 22\nidentityfile ~/.ssh/id_rsa\nidentitiesonly no\n\
                          userknownhostsfile /k /k2\nbatchmode no\n";
 
-    fn merged(host: &Host, more: &str) -> Target {
+    fn merged(ssh: &SshSettings, more: &str) -> Target {
+        let address = "10.0.0.7".parse().unwrap();
         // The first line of a keyword counts.
-        merge(host, &parse(&format!("{more}{USUAL}")), &parse(USUAL))
+        merge(
+            address,
+            ssh,
+            &parse(&format!("{more}{USUAL}")),
+            &parse(USUAL),
+        )
     }
 
     #[test]
@@ -526,8 +528,8 @@ mod tests {
                 .any(|text| text.contains("/keys/%C") && text.contains("%C"))
         );
         let mut set = open();
-        set.ssh.port_is_set = true;
-        set.ssh.identity = Some("/mine".into());
+        set.port_is_set = true;
+        set.identity = Some("/mine".into());
         let target = merged(&set, said);
         assert_eq!((target.port, target.keys.files.len()), (22, 1));
         assert_eq!(target.keys.named_by, NamedBy::ClusterFile);
@@ -540,7 +542,7 @@ mod tests {
         let command = "nc 10.0.0.7 22 100%".to_owned();
         assert_eq!(way, Way::Command(command, "nc %h %p 100%%".into()));
         let mut through = open();
-        through.ssh.jump = vec![crate::model::Jump {
+        through.jump = vec![crate::model::Jump {
             user: None,
             host: "gate".into(),
             port: 22,

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use ssh2::Session;
@@ -22,8 +22,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TCP may take: a machine that is on answers one of the kernel's three attempts in that
 /// time, and in a disaster everybody waits for those that are off.
 const TCP_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a place before a jump host is kept where the target says nothing: the hosts on the way
-/// have let the connection in by then.
+/// How long the other side's first words are waited for before ours are said, since some wait for
+/// these. The hosts on the way have let the connection in by then.
 const OPENING: Duration = Duration::from_secs(3);
 /// How long sent data may stay unacknowledged before the connection counts as lost.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ impl Wire {
     }
 
     /// Waits for the first bytes of the other side and returns them, without taking them from the
-    /// wire; empty where it has ended or says nothing in time.
+    /// wire; empty where it has ended or says nothing for a while.
     pub(super) fn first_bytes(&self, timeout: Duration) -> Vec<u8> {
         // Only a TCP stream can peek; what kind of socket it is doesn't matter to that.
         let socket = match self {
@@ -77,29 +77,32 @@ impl Wire {
         let Ok(socket) = socket else {
             return Vec::new();
         };
+        let _ = socket.set_read_timeout(Some(timeout.min(OPENING).max(Duration::from_millis(1))));
         let mut buffer = [0; 512];
-        let until = Instant::now() + timeout;
-        let mut patience = timeout.min(OPENING);
-        let first = loop {
-            let _ = socket.set_read_timeout(Some(patience.max(Duration::from_millis(1))));
+        let peeked = loop {
             match socket.peek(&mut buffer) {
-                Ok(0) => break Vec::new(),
-                Ok(count) => {
-                    self.is_open();
-                    break buffer[..count].to_vec();
-                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever waits to go through the same hosts needn't wait for a silent target.
-                Err(error) if is_timeout(&error) => self.is_open(),
-                Err(_) => break Vec::new(),
-            }
-            patience = until.saturating_duration_since(Instant::now());
-            if patience.is_zero() {
-                break Vec::new();
+                peeked => break peeked,
             }
         };
+        let first = match peeked {
+            Ok(count) => buffer[..count].to_vec(),
+            Err(_) => Vec::new(),
+        };
+        // Whoever waits to go through the same hosts needn't wait for a silent target.
+        if !first.is_empty() || peeked.is_err_and(|error| is_timeout(&error)) {
+            self.is_open();
+        }
         let _ = socket.set_read_timeout(None);
         first
+    }
+
+    /// Bounds how long each read of this process's own may take; a session has bounds of its own.
+    pub(super) fn bound_reads(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Wire::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
+            Wire::Through(stream, _) => stream.set_read_timeout(Some(timeout)),
+        }
     }
 
     fn is_open(&self) {
@@ -205,8 +208,8 @@ fn straight(target: &Target, timeout: Duration) -> Result<Wire, TransportError> 
 /// The address to connect to: the cluster file's, or that of the name which is configured for it.
 fn address_of(target: &Target) -> Result<SocketAddr, TransportError> {
     let Target { name, port, .. } = target;
-    if target.name == target.host.address.to_string() {
-        return Ok(SocketAddr::new(target.host.address, *port));
+    if target.name == target.address.to_string() {
+        return Ok(SocketAddr::new(target.address, *port));
     }
     let unknown = |why: String| {
         TransportError::new(

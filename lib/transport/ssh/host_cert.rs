@@ -66,7 +66,7 @@ pub(super) fn ask(
     }
     let mut child = ssh
         .args(["-p", &target.port.to_string()])
-        .args(["-l", &target.host.ssh.user])
+        .args(["-l", &target.ssh.user])
         .args(["--", &target.name, "true"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -39,7 +39,7 @@ pub(super) fn prefer_known_keys(
     target: &Target,
     timeout: Duration,
 ) -> Result<Option<Certified>, TransportError> {
-    let ssh = &target.host.ssh;
+    let ssh = &target.ssh;
     let mut known: Vec<String> = Vec::new();
     let (mut has_authority, mut marked) = (false, String::new());
     if ssh.host_keys != HostKeyPolicy::Off {
@@ -80,7 +80,7 @@ pub(super) fn check(
     target: &Target,
     certified: Option<&Certified>,
 ) -> Result<(), TransportError> {
-    let policy = target.host.ssh.host_keys;
+    let policy = target.ssh.host_keys;
     if policy == HostKeyPolicy::Off {
         return Ok(());
     }

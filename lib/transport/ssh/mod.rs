@@ -133,7 +133,7 @@ impl SshTransport {
     fn target(&self, host: &Host) -> Result<Arc<Target>, TransportError> {
         let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().get(&host.address).cloned();
-        if let Some(target) = known.filter(|target| target.host.ssh == host.ssh) {
+        if let Some(target) = known.filter(|target| target.ssh == host.ssh) {
             return Ok(target);
         }
         // Not under the lock: fifty hosts are asked about at once.
@@ -173,7 +173,7 @@ impl SshTransport {
         let mut told = connect::handshake_error(target.port, first, error);
         if first.starts_with(b"SSH-")
             && let Ok(Begun { wire, .. }) = connect::connect(target, self.timeout, &self.gates)
-            && !wire.first_bytes(connect::TIMEOUT).is_empty()
+            && wire.bound_reads(connect::TIMEOUT).is_ok()
             && let Ok(offers) = kex::offers(&wire)
             && let Some(difference) = kex::compare(session, &offers)
         {

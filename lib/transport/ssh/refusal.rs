@@ -58,7 +58,7 @@ impl Refusal {
     }
 
     fn with(&self, target: &Target, offered: Option<&str>, more: &str) -> TransportError {
-        let user = &target.host.ssh.user;
+        let user = &target.ssh.user;
         let tried = match self.tried.as_slice() {
             [] => "nothing could be tried: there is no agent, no key in ~/.ssh and no password"
                 .to_owned(),

@@ -249,7 +249,7 @@ fn ssh_line(arguments: Vec<String>) -> String {
 /// its `-J` would not pass key, known_hosts and policy on. The key, the known_hosts file and the
 /// policy of the cluster file count for each of them; else each has its own configuration.
 fn hop(hops: &[Hop], to: &str, target: &Target, timeout: Duration) -> Vec<String> {
-    let settings = &target.host.ssh;
+    let settings = &target.ssh;
     let (last, before) = hops.split_last().expect("a jump was found");
     let mut arguments: Vec<String> = Vec::new();
     if let SshConfig::File(path) = &settings.config {

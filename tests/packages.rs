@@ -145,14 +145,15 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
     for base in Debian::bases() {
         let ready = prepared(base);
         ready.succeeds("apt-get -q update");
+        // For a repository in a folder a list is but a link to its index.
         let faults = [
             (
                 "half of a list",
-                "for f in /var/lib/apt/lists/*_Packages; do head -c 40 $f >x; cp x $f; done; rm -f /var/cache/apt/*.bin",
+                "for f in /var/lib/apt/lists/*_Packages; do head -c 40 $f >x; mv x $f; done; rm -f /var/cache/apt/*.bin",
             ),
             (
                 "a list of garbage",
-                "for f in /var/lib/apt/lists/*_Packages; do echo garbage >$f; done; rm -f /var/cache/apt/*.bin",
+                "for f in /var/lib/apt/lists/*_Packages; do echo garbage >x; mv x $f; done; rm -f /var/cache/apt/*.bin",
             ),
             (
                 "half of apt's cache",
@@ -160,7 +161,7 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
             ),
             (
                 "an empty list",
-                "for f in /var/lib/apt/lists/*_Packages; do : >$f; done; rm -f /var/cache/apt/*.bin",
+                "for f in /var/lib/apt/lists/*_Packages; do : >x; mv x $f; done; rm -f /var/cache/apt/*.bin",
             ),
             (
                 "lock files that nobody holds",

@@ -187,11 +187,11 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
         let held = debian.succeeds(
             "perl -e '
                 use Fcntl; open(my $lock, \">\", \"/var/lib/dpkg/lock-frontend\") or die;
-                my $all = pack(\"s s l! l! i x32\", F_WRLCK, 0, 0, 0, 0);
+                my $all = pack(\"s s x4 q q i x4\", F_WRLCK, 0, 0, 0, 0);
                 fcntl($lock, F_SETLK, $all) or die; open(my $up, \">\", \"/held\"); close $up;
                 until (-e \"/waits\") { select(undef, undef, undef, 0.05) }
             ' &
-            until [ -e /held ]; do sleep 0.05; done
+            for _ in $(seq 600); do if [ -e /held ]; then break; fi; sleep 0.05; done
             sh /bootstrap | while read -r line; do
                 echo \"$line\"
                 case $line in *'waiting for the program that has the lock'*) : >/waits ;; esac

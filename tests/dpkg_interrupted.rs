@@ -70,7 +70,7 @@ fn prepared(base: PathBuf) -> Debian {
     );
     debian.write("bootstrap", bootstrap_script(WANTED));
     const CONF: &str = "/etc/pcb/admin.conf";
-    let large: &str = &"what takes a while to unpack\n".repeat(3000).leak();
+    let large: &str = "what takes a while to unpack\n".repeat(3000).leak();
     let admin = |version, text| Deb {
         name: "pcb-admin",
         version,
@@ -176,7 +176,7 @@ fn an_installation_that_is_cut_anywhere_is_finished_by_the_next_bootstrap() {
             );
             cuts += 1;
             // Now and then the power goes once more, while what it left is being healed.
-            if random.next() % 3 == 0 {
+            if random.next().is_multiple_of(3) {
                 let again = point + 1 + random.next() as usize % 12;
                 debian.write("points/stop", again.to_string());
                 cuts += usize::from(debian.cut_when("points/hit", "sh /bootstrap"));

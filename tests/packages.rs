@@ -145,14 +145,15 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
     for base in Debian::bases() {
         let ready = prepared(base);
         ready.succeeds("apt-get -q update");
+        // For a repository in a folder a list is but a link to its index.
         let faults = [
             (
                 "half of a list",
-                "for f in /var/lib/apt/lists/*_Packages; do head -c 40 $f >x; cp x $f; done; rm -f /var/cache/apt/*.bin",
+                "for f in /var/lib/apt/lists/*_Packages; do head -c 40 $f >x; mv x $f; done; rm -f /var/cache/apt/*.bin",
             ),
             (
                 "a list of garbage",
-                "for f in /var/lib/apt/lists/*_Packages; do echo garbage >$f; done; rm -f /var/cache/apt/*.bin",
+                "for f in /var/lib/apt/lists/*_Packages; do echo garbage >x; mv x $f; done; rm -f /var/cache/apt/*.bin",
             ),
             (
                 "half of apt's cache",
@@ -160,7 +161,7 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
             ),
             (
                 "an empty list",
-                "for f in /var/lib/apt/lists/*_Packages; do : >$f; done; rm -f /var/cache/apt/*.bin",
+                "for f in /var/lib/apt/lists/*_Packages; do : >x; mv x $f; done; rm -f /var/cache/apt/*.bin",
             ),
             (
                 "lock files that nobody holds",
@@ -186,11 +187,11 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
         let held = debian.succeeds(
             "perl -e '
                 use Fcntl; open(my $lock, \">\", \"/var/lib/dpkg/lock-frontend\") or die;
-                my $all = pack(\"s s l! l! i x32\", F_WRLCK, 0, 0, 0, 0);
+                my $all = pack(\"s s x4 q q i x4\", F_WRLCK, 0, 0, 0, 0);
                 fcntl($lock, F_SETLK, $all) or die; open(my $up, \">\", \"/held\"); close $up;
                 until (-e \"/waits\") { select(undef, undef, undef, 0.05) }
             ' &
-            until [ -e /held ]; do sleep 0.05; done
+            for _ in $(seq 600); do if [ -e /held ]; then break; fi; sleep 0.05; done
             sh /bootstrap | while read -r line; do
                 echo \"$line\"
                 case $line in *'waiting for the program that has the lock'*) : >/waits ;; esac

@@ -76,6 +76,14 @@ holder() {
 	fi
 }
 
+# For a receipt of an older version, which names no cluster: what lies beside its run names it.
+built_for() {
+	if grep -qF '"cluster_id":"' "$2"; then return 0; fi
+	run=$(sed -n 's/.*"run":"\([A-Za-z0-9._-]*\)".*/\1/p' "$2" | tail -n 1)
+	if ! [ -r "$root/runs/$run/$1/about" ]; then return 0; fi
+	printf 'built_for %s %s\n' "$1" "$(head -n 1 "$root/runs/$run/$1/about")"
+}
+
 os_release
 holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
@@ -85,10 +93,21 @@ for file in "$root"/receipts/*.json; do
 	if ! [ -e "$file" ]; then continue; fi
 	step=${file##*/}
 	printf 'receipt %s %s\n' "${step%.json}" "$(tr '\n' ' ' <"$file")"
+	built_for "${step%.json}" "$file"
+done
+for file in "$root"/clusters/*.json; do
+	if ! [ -e "$file" ]; then continue; fi
+	cluster=${file##*/}
+	printf 'cluster %s %s\n' "${cluster%.json}" "$(tr '\n' ' ' <"$file")"
 done
 for file in "$root"/secrets/*; do
 	if ! [ -f "$file" ]; then continue; fi
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
+done
+for file in "$root"/secrets/*/*; do
+	if ! [ -f "$file" ]; then continue; fi
+	cluster=${file%/*}
+	printf 'kept %s %s %s\n' "${cluster##*/}" "${file##*/}" "$(head -n 1 "$file")"
 done
 check_health bootstrap '# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
 # architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
@@ -201,14 +220,20 @@ paas() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW'\''s content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn'\''t there yet gets NEW'\''s own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn'\''t there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn'\''t there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -517,22 +542,70 @@ check_health() {
 	http_answers 8085 /health || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log build_dir/log/mysql_gateway.log
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began='\'''\''
+logs_began='\'''\''
+
+# Begins to watch the step: where it fails, whatever line it is, its services'\'' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n '\''s/^-- cursor: //p'\'') || journal_began='\'''\''
+	note_log build_dir/log/mysql_gateway.log
+	trap '\''tell_failure $?'\'' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user'\''s home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step'\''s own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '\''=== what its services say'\''
+	show_log build_dir/log/mysql_gateway.log
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '\''%s\n'\'' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\''\000'\'' | cut -c -400
 }
 
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
@@ -543,7 +616,6 @@ wait_healthy() {
 	pause=0.2
 	until said=$(check_health); do
 		if [ $(($(now) - begin)) -ge "$limit" ]; then
-			show_logs
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -603,14 +675,20 @@ paas() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW'\''s content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn'\''t there yet gets NEW'\''s own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn'\''t there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn'\''t there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -919,22 +997,70 @@ check_health() {
 	http_answers 8086 /health || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log build_dir/log/mysql_node.log
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began='\'''\''
+logs_began='\'''\''
+
+# Begins to watch the step: where it fails, whatever line it is, its services'\'' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n '\''s/^-- cursor: //p'\'') || journal_began='\'''\''
+	note_log build_dir/log/mysql_node.log
+	trap '\''tell_failure $?'\'' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user'\''s home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step'\''s own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '\''=== what its services say'\''
+	show_log build_dir/log/mysql_node.log
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '\''%s\n'\'' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\''\000'\'' | cut -c -400
 }
 
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
@@ -945,7 +1071,6 @@ wait_healthy() {
 	pause=0.2
 	until said=$(check_health); do
 		if [ $(($(now) - begin)) -ge "$limit" ]; then
-			show_logs
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"

@@ -26,6 +26,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -434,10 +439,10 @@ some_lines() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"

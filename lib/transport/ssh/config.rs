@@ -142,7 +142,14 @@ impl Algorithms {
 /// OpenSSH doesn't get to an end with its configuration.
 pub(super) fn target(host: &Host, limit: Duration) -> Result<Target, TransportError> {
     let file = match &host.ssh.config {
-        SshConfig::Off => return Ok(merge(host.address, &host.ssh, &Said::default(), &Said::default())),
+        SshConfig::Off => {
+            return Ok(merge(
+                host.address,
+                &host.ssh,
+                &Said::default(),
+                &Said::default(),
+            ));
+        }
         SshConfig::Usual => None,
         SshConfig::File(path) => Some(path.display().to_string()),
     };

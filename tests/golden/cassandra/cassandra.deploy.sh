@@ -26,6 +26,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -435,10 +440,10 @@ some_lines() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=300
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -450,7 +455,7 @@ wait_healthy() {
 watch_step
 
 # Installing Debian's packages, whatever an earlier try has left. Needs installed.sh, and the
-# caller's log and fail.
+# caller's log, fail and now.
 
 # What apt or dpkg said last.
 package_words=/run/paas-cluster-build.packages
@@ -483,11 +488,10 @@ met_a_lock() {
 # Runs a command of apt or dpkg that doesn't wait by itself for another program's lock. A lock is
 # the kernel's, so one that a dead program has left is none.
 in_turn() {
-	IFS='. ' read -r began _ </proc/uptime
+	began=$(now)
 	until "$@"; do
 		if ! met_a_lock; then return 1; fi
-		IFS='. ' read -r now _ </proc/uptime
-		if [ $((now - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
+		if [ $(($(now) - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
 		log 'waiting for the program that has the lock'
 		sleep 2
 	done
@@ -646,10 +650,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(date +%s)
+	begin=$(now)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+		if [ $(($(now) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi
@@ -659,6 +663,7 @@ use_site_repository() {
 
 # Cassandra across data centres, each room one of them. Debian has no package of it: the site says
 # where it comes from.
+java=openjdk-17-jre-headless
 package=''
 url=http://packages.example/apache-cassandra-5.0.2-bin.tar.gz
 sha256=4a2cbcde7b1d2fb3ef3bcb2c9f6a0ba1c0a3c4f7e98f3f0f2b7d5c6a8e9f0b1c
@@ -668,7 +673,20 @@ room=global3a
 seeds=10.8.1.12,10.8.2.12,10.8.3.12
 home=/opt/cassandra
 
-install_packages openjdk-17-jre-headless python3-yaml
+install_packages python3-yaml
+if [ -n "$repository" ]; then use_site_repository "$repository"; fi
+
+# Cassandra 5 refuses any Java but 11 and 17. Debian 13 has neither, and other jobs have its own in PATH.
+if ! is_installed "$java"; then
+	if ! lists_are_fresh; then update_lists; fi
+	if ! LC_ALL=C apt-cache policy "$java" | grep -q '^  Candidate: [^(]'; then
+		fail "the apt sources here have no package $java (Debian 13 has none), and Cassandra needs Java 17 or 11: put one into the site's repository and name it in vars.cassandra_java, or have Cassandra on Debian 12"
+	fi
+	install_packages "$java"
+fi
+java_home=$(dpkg -L "$java" | sed -n 's|/bin/java$||p' | head -n 1)
+if [ -z "$java_home" ]; then fail "the package $java has no bin/java; name another in vars.cassandra_java"; fi
+
 if ! getent passwd cassandra >/dev/null; then
 	useradd --system --home-dir /var/lib/cassandra --shell /usr/sbin/nologin cassandra
 fi
@@ -676,7 +694,6 @@ if [ -n "$package" ]; then
 	# Apache's package starts a service of its own while it's installed. A node that ran once as the
 	# packaged file has it keeps that cluster's name in its data, and refuses ours.
 	systemctl mask --quiet --now cassandra.service
-	if [ -n "$repository" ]; then use_site_repository "$repository"; fi
 	install_packages "$package"
 	config=/etc/cassandra
 	start='/usr/sbin/cassandra -f'
@@ -729,7 +746,7 @@ put_new "$config/cassandra-rackdc.properties" "$stale"
 {
 	printf '%s\n' '[Unit]' Description=Cassandra After=network-online.target '[Service]' \
 		User=cassandra "ExecStart=$start" Environment=CASSANDRA_LOG_DIR=/var/log/cassandra \
-		LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
+		"Environment=JAVA_HOME=$java_home" LimitNOFILE=100000 SuccessExitStatus=143 Restart=always RestartSec=5 '[Install]' \
 		WantedBy=multi-user.target
 } >/etc/systemd/system/paas-cassandra.service.new
 put_new /etc/systemd/system/paas-cassandra.service "$stale"

@@ -26,6 +26,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -433,10 +438,10 @@ some_lines() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=180
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -448,7 +453,7 @@ wait_healthy() {
 watch_step
 
 # Installing Debian's packages, whatever an earlier try has left. Needs installed.sh, and the
-# caller's log and fail.
+# caller's log, fail and now.
 
 # What apt or dpkg said last.
 package_words=/run/paas-cluster-build.packages
@@ -481,11 +486,10 @@ met_a_lock() {
 # Runs a command of apt or dpkg that doesn't wait by itself for another program's lock. A lock is
 # the kernel's, so one that a dead program has left is none.
 in_turn() {
-	IFS='. ' read -r began _ </proc/uptime
+	began=$(now)
 	until "$@"; do
 		if ! met_a_lock; then return 1; fi
-		IFS='. ' read -r now _ </proc/uptime
-		if [ $((now - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
+		if [ $(($(now) - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
 		log 'waiting for the program that has the lock'
 		sleep 2
 	done
@@ -644,10 +648,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(date +%s)
+	begin=$(now)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+		if [ $(($(now) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi
@@ -756,10 +760,15 @@ def stay(why):
 
 def local_control():
     """Reads what the data directory says of itself."""
-    binary = sorted(
-        f"/usr/lib/postgresql/{version}/bin/pg_controldata"
-        for version in os.listdir("/usr/lib/postgresql")
-    )[-1]
+    try:
+        with open(os.path.join(data, "PG_VERSION")) as file:
+            version = file.read().strip()
+    except FileNotFoundError:
+        return {}
+    # Another release'\''s program can'\''t read it.
+    binary = f"/usr/lib/postgresql/{version}/bin/pg_controldata"
+    if not os.path.exists(binary):
+        stay(f"the data here is of PostgreSQL {version}, which isn'\''t installed")
     said = subprocess.run([binary, data], capture_output=True, text=True, env={"LC_ALL": "C"})
     lines = (line.split(":", 1) for line in said.stdout.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in lines}
@@ -960,8 +969,18 @@ install_packages postgresql-common
 install -d /etc/postgresql-common/createcluster.d
 printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/paas.conf
 install_packages postgresql patroni python3-kazoo haproxy
-bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
-if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+# The system's newer release may have brought a newer PostgreSQL beside the one that wrote the data,
+# which only that one can read.
+version=$(cat "/var/lib/postgresql/paas-$database/data/PG_VERSION" 2>/dev/null || :)
+if [ -n "$version" ]; then
+	bin=/usr/lib/postgresql/$version/bin
+	if ! [ -x "$bin/postgres" ]; then
+		fail "the data of $database here is of PostgreSQL $version, which isn't installed any more: install postgresql-$version, or upgrade the data by pg_upgrade"
+	fi
+else
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+	if [ -z "$bin" ]; then fail 'no PostgreSQL is installed'; fi
+fi
 
 # Of each part by itself; what postgres must read belongs to its group.
 stale=/run/paas-$unit.stale
@@ -1096,9 +1115,9 @@ has_role() {
 }
 
 # A standby copies the whole database first, and can't before there is a primary.
-begin=$(date +%s)
+begin=$(now)
 until has_role; do
-	if [ $(($(date +%s) - begin)) -ge 600 ]; then
+	if [ $(($(now) - begin)) -ge 600 ]; then
 		show_logs
 		fail "the $database database doesn't run after 600 s"
 	fi

@@ -26,6 +26,11 @@ fail() {
 	exit 1
 }
 
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # Runs a command as the login user, in its home; it reads what is piped into it.
 pipe_as_user() {
 	(cd "$PAAS_HOME" && exec runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" "$@")
@@ -437,10 +442,10 @@ some_lines() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		sleep "$pause"
@@ -452,7 +457,7 @@ wait_healthy() {
 watch_step
 
 # Installing Debian's packages, whatever an earlier try has left. Needs installed.sh, and the
-# caller's log and fail.
+# caller's log, fail and now.
 
 # What apt or dpkg said last.
 package_words=/run/paas-cluster-build.packages
@@ -485,11 +490,10 @@ met_a_lock() {
 # Runs a command of apt or dpkg that doesn't wait by itself for another program's lock. A lock is
 # the kernel's, so one that a dead program has left is none.
 in_turn() {
-	IFS='. ' read -r began _ </proc/uptime
+	began=$(now)
 	until "$@"; do
 		if ! met_a_lock; then return 1; fi
-		IFS='. ' read -r now _ </proc/uptime
-		if [ $((now - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
+		if [ $(($(now) - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
 		log 'waiting for the program that has the lock'
 		sleep 2
 	done
@@ -648,10 +652,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(date +%s)
+	begin=$(now)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+		if [ $(($(now) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi
@@ -715,9 +719,9 @@ done >/etc/supervisor/conf.d/pitrix.conf.new
 put_new /etc/supervisor/conf.d/pitrix.conf "$stale" 0644 root
 systemctl enable --quiet supervisor
 systemctl start supervisor
-begin=$(date +%s)
+begin=$(now)
 until supervisorctl pid >/dev/null 2>&1; do
-	if [ $(($(date +%s) - begin)) -ge 30 ]; then fail 'supervisord does not answer'; fi
+	if [ $(($(now) - begin)) -ge 30 ]; then fail 'supervisord does not answer'; fi
 	sleep 0.2
 done
 supervisorctl update >/dev/null

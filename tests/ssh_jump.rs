@@ -4,43 +4,46 @@ mod common;
 
 use std::fs;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use common::injected;
 use common::sshd::*;
+use paas_cluster_build::model::{Jump, SshConfig, SshSettings, Sudo};
+use paas_cluster_build::transport::{Transport, TransportErrorKind};
 
 const HOSTS: usize = 6;
 
-/// Runs a command on hosts behind a jump host; returns whether all answered, and what was said.
-fn reach(target: &Server, gate: &Server, way: &str) -> (bool, String) {
-    let addresses: Vec<String> = (1..=HOSTS).map(|n| format!("127.0.0.{n}")).collect();
-    let file = target.path("cluster.yml");
-    let text = format!(
-        "name: jump\ncomponents: [nats]\nserver: {{nats: {{ip: [{}]}}}}\nsudo: false\nssh:\n  \
-         user: {}\n  port: {}\n  identity: {}\n  known_hosts: {}\n{}",
-        addresses.join(", "),
-        user(),
-        target.port,
-        target.path("client").display(),
-        target.path("known").display(),
-        way.replace("{gate}", &gate.port.to_string())
-    );
-    fs::write(&file, text).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_paas-cluster-build"))
-        .arg("-c")
-        .arg(&file)
-        .arg("--state-dir")
-        .arg(target.path("state"))
-        .args(["exec", "--root", "--", "echo", "in"])
-        .env_remove("SSH_AUTH_SOCK")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
+/// Connects to all hosts at once, each as often as a run does; returns those that weren't reached.
+fn unreached(target: &Server, way: impl Fn(&mut SshSettings) + Sync) -> Vec<String> {
+    let transport = target.transport();
+    let reach = |number: usize| {
+        let mut host = target.host();
+        host.address = format!("127.0.0.{number}").parse().unwrap();
+        way(&mut host.ssh);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match transport.connect(&host, &Sudo::No) {
+                Ok(_) => return None,
+                Err(error) if error.kind == TransportErrorKind::Protocol && tries < 3 => {
+                    // The engine's pauses, with a jitter of their own.
+                    thread::sleep(Duration::from_millis(400 * tries + 50 * number as u64));
+                }
+                Err(error) => return Some(format!("{}: {error}", host.address)),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (1..=HOSTS)
+            .map(|number| {
+                let reach = &reach;
+                scope.spawn(move || reach(number))
+            })
+            .collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+        ended.flatten().collect()
+    })
 }
 
 #[test]
@@ -69,19 +72,16 @@ fn all_hosts_behind_a_narrow_jump_host_are_reached() {
             ),
             _ => String::new(),
         };
-        // The gate's own line comes first: it has an address of the hosts' pattern.
         fs::write(&config, format!("{of_gate}{of_hosts}")).unwrap();
-        let way_there = match way {
-            "jump" => "  jump: 127.0.0.1:{gate}\n  config: false\n".to_owned(),
-            _ => format!("  config: {}\n", config.display()),
-        };
         // Somebody else's connection takes one of the two places, and never logs in.
         let idle = TcpStream::connect(("127.0.0.1", gate.port)).unwrap();
-        let (all, said) = reach(&target, &gate, &way_there);
+        let unreached = unreached(&target, |ssh| match way {
+            "jump" => ssh.jump = vec![jump(gate.port)],
+            _ => ssh.config = SshConfig::File(config.clone()),
+        });
         drop(idle);
         let log = gate.stop().join("\n");
-        assert!(all, "{way}: {said}\n{log}");
-        assert!(said.contains(&format!("{HOSTS} hosts: ")), "{way}: {said}");
+        assert_eq!(unreached, Vec::<String>::new(), "{way}: {log}");
         cut += log.matches("past MaxStartups").count();
     }
     injected(cut, "connections cut by a jump host's MaxStartups");
@@ -90,12 +90,18 @@ fn all_hosts_behind_a_narrow_jump_host_are_reached() {
 #[test]
 fn a_jump_host_that_is_off_is_told_for_all_behind_it() {
     let target = Server::start();
-    let gate = Server::start();
-    let port = free_port().to_string();
-    let way = format!("  jump: 127.0.0.1:{port}\n  config: false\n");
-    let (all, said) = reach(&target, &gate, &way);
-    assert!(!all);
-    // All for the same reason, so they stand in one line.
-    assert!(said.contains(&format!("{HOSTS} hosts: ")), "{said}");
-    assert!(said.contains("Connection refused"), "{said}");
+    let port = free_port();
+    let unreached = unreached(&target, |ssh| ssh.jump = vec![jump(port)]);
+    assert_eq!(unreached.len(), HOSTS, "{unreached:?}");
+    for said in unreached {
+        assert!(said.contains("Connection refused"), "{said}");
+    }
+}
+
+fn jump(port: u16) -> Jump {
+    Jump {
+        user: Some(user()),
+        host: "127.0.0.1".into(),
+        port,
+    }
 }

@@ -189,7 +189,7 @@ fn damaged_lists_and_archives_and_a_held_lock_are_no_obstacle() {
                 use Fcntl; open(my $lock, \">\", \"/var/lib/dpkg/lock-frontend\") or die;
                 my $all = pack(\"s s x4 q q i x4\", F_WRLCK, 0, 0, 0, 0);
                 fcntl($lock, F_SETLK, $all) or die; open(my $up, \">\", \"/held\"); close $up;
-                until (-e \"/waits\") { select(undef, undef, undef, 0.05) }
+                for (1..2400) { last if -e \"/waits\"; select(undef, undef, undef, 0.05) }
             ' &
             for _ in $(seq 600); do if [ -e /held ]; then break; fi; sleep 0.05; done
             sh /bootstrap | while read -r line; do

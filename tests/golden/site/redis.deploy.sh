@@ -451,10 +451,10 @@ main=/etc/redis/redis.conf
 ours=/etc/redis/cluster.conf
 listen=10.0.0.7
 memory=32
-if ! [ -e "$main" ]; then fail 'redis-server is not installed; add it to packages'; fi
+need_package redis-server
 
 if ! grep -qxF "include $ours" "$main"; then printf 'include %s\n' "$ours" >>"$main"; fi
-if ! [ -e "$ours" ]; then install -m 0640 -o redis -g redis /dev/null "$ours"; fi
+install -m 0640 -o redis -g redis /dev/null "$ours.new"
 printf '%s\n' "bind 127.0.0.1 $listen" 'protected-mode no' "maxmemory ${memory}mb" >"$ours.new"
 put_in_place "$ours" "$ours.new"
 

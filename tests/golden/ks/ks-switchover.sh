@@ -189,7 +189,7 @@ while true; do
 	fi
 	sleep 1
 done
-# Patroni 4 doesn't know the option's old name, 3.0 no other one.
+# Patroni 4 doesn't know the option's old name, and 2 knows no other.
 option=--master
 if patronictl switchover --help | grep -q -e --leader; then option=--leader; fi
 patronictl -c "$config" switchover "$database" "$option" "$leader" --candidate "$candidate" --force

@@ -1,12 +1,9 @@
 # The database of uaa and the cloud controller: makes their databases, the role that both use, and
 # the extension that the cloud controller needs, whatever of these is there already.
-config=$RELEASE/postgres/jobs/postgres.yml.erb
 programs=$PAAS_HOME/build_dir/target/postgres/bin
 role={{ postgres_role }}
 password={{ postgres_password }}
 
-set_text "$config" listen {{ listen }}
-set_setting "$config" port 5432
 paas postgres start
 
 # sql DATABASE [OPTION…]: runs what it reads, as a superuser, on the server that find_server has

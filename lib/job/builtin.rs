@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::frame::{as_error, assemble};
 use super::health::{Check, Health};
+use super::settings::{self, ReleaseFile};
 use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
 use crate::model::{JobFacts, Need, Port};
 use crate::script::Values;
@@ -20,6 +21,7 @@ pub struct BuiltinJob {
     facts: JobFacts,
     health: Health,
     secrets: Vec<SecretNeed>,
+    files: &'static [ReleaseFile],
     collect: Collect,
     render: Render,
     template: (&'static str, &'static str),
@@ -64,12 +66,19 @@ impl BuiltinJob {
                 timeout: START_TIMEOUT,
             },
             secrets: Vec::new(),
+            files: &[],
             collect,
             render: render_part::<Script>,
             template,
             way_back: "",
             leader: None,
         }
+    }
+
+    /// Sets what it sets in the release's own files.
+    pub fn settings(mut self, files: &'static [ReleaseFile]) -> Self {
+        self.files = files;
+        self
     }
 
     /// Adds a job that must be in the cluster, and what for.
@@ -189,9 +198,16 @@ impl Job for BuiltinJob {
         assemble(action, values, &self.health, || match action {
             // A release job's settings lie in the release's own files, which stay as they are.
             Action::Remove => Ok(self.way_back.to_owned()),
-            _ if self.facts.packages.is_empty() => (self.render)(values),
+            _ if self.facts.packages.is_empty() => {
+                let settings = settings::script_of(self.files, values)?;
+                Ok(settings + "\n" + &(self.render)(values)?)
+            }
             _ => Ok(format!("{PACKAGES}\n{}", (self.render)(values)?)),
         })
+    }
+
+    fn edits(&self, values: &Values) -> Result<Vec<String>, JobError> {
+        settings::listing(self.files, values)
     }
 
     fn template(&self) -> (&str, &str) {

@@ -56,6 +56,9 @@ struct Removal<'a> {
     units_reversed: Vec<&'a str>,
 }
 
+/// `cluster_jobs/edit.sh`: functions that edit files, for what sets up or takes down.
+const EDIT: &str = include_str!("../../cluster_jobs/edit.sh");
+
 /// `cluster_jobs/forget.sh`: the end of a removal.
 const FORGET: &str = include_str!("../../cluster_jobs/forget.sh");
 
@@ -68,6 +71,9 @@ pub(super) fn assemble(
 ) -> Result<String, JobError> {
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
     let mut pieces = vec![prelude.render().map_err(as_error)?];
+    if matches!(action, Action::Deploy | Action::Remove) {
+        pieces.push(EDIT.to_owned());
+    }
     if action != Action::Remove {
         pieces.push(health_part(health).render().map_err(as_error)?);
     }

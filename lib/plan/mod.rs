@@ -24,7 +24,7 @@ mod step;
 
 pub use busy::{Blocked, blocked};
 pub use cause::pointers;
-pub use diff::{StepDiff, differences};
+pub use diff::{StepDiff, differences, edits};
 pub use facts::{Busy, Facts, HostFacts, HostState};
 pub use holder::Holder;
 pub use host_runs::{HostRun, HostRunState, parse_host_runs};

@@ -4,6 +4,7 @@
 //! `terminal`'s, and printing is the binary's.
 
 mod diff;
+mod edits;
 mod exec;
 mod json;
 mod ks;
@@ -15,6 +16,7 @@ mod summary;
 mod table;
 
 pub use diff::diff_text;
+pub use edits::edits_text;
 pub use exec::{ExecEnd, ExecResult, exec_text};
 pub use json::JsonLines;
 pub use ks::{answers, check_pg, check_pg_json, gates, ks_info, ks_plan};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use paas_cluster_build::engine::Limits;
 use paas_cluster_build::operation;
-use paas_cluster_build::plan::{Facts, HostState, Plan, SavedPlan, differences, leftovers};
+use paas_cluster_build::plan::{Facts, HostState, Plan, SavedPlan, differences, edits, leftovers};
 use paas_cluster_build::report;
 
 use super::build::{Converge, not_ready, ready, resume_line};
@@ -39,6 +39,7 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
         if args.diff {
             let differences = differences(&plan, &survey.facts);
             anstream::print!("\n{}", report::diff_text(&differences, colour()));
+            anstream::print!("\n{}", report::edits_text(&edits(&plan)));
         }
         tell_leftovers(common, &workspace, &survey.facts);
         warn_release(&workspace, &selection);

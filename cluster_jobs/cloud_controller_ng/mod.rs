@@ -25,6 +25,8 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("cloud_controller_ng", template, collect)
             .settings(settings::FILES)
+            .answers(8181)
+            .log("vcap/sys/log/cloud_controller.log")
             .needs("nats", "messages between the components")
             .needs("uaa", "the tokens that it trusts")
             .needs("postgres", "applications and services")

@@ -19,6 +19,8 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("router", template, collect)
             .settings(settings::FILES)
+            .answers(80)
+            .answers(8082)
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)

@@ -19,6 +19,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("uaa", template, collect)
             .settings(settings::FILES)
+            .answers(8080)
             .needs("nats", "messages between the components")
             .needs("postgres", "the users and clients")
             .provides("http", 8080)

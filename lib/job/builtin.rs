@@ -39,7 +39,8 @@ impl BuiltinJob {
         let mut job = BuiltinJob::of_system::<Script>(name, template, collect);
         job.facts.needs_release = true;
         job.health.services.push(name.to_owned());
-        job.health.logs.push(format!("build_dir/log/{name}.log"));
+        job.health.plain_ports = Some(Vec::new());
+        job.health.logs.extend(logs_of(name));
         job
     }
 
@@ -62,6 +63,7 @@ impl BuiltinJob {
                 services: Vec::new(),
                 units: Vec::new(),
                 checks: Vec::new(),
+                plain_ports: None,
                 logs: Vec::new(),
                 timeout: START_TIMEOUT,
             },
@@ -142,14 +144,19 @@ impl BuiltinJob {
         self
     }
 
+    /// Adds a TCP port that answers when it's ready, also where its other questions aren't known.
+    pub fn answers(mut self, port: u16) -> Self {
+        let ports = self.health.plain_ports.get_or_insert_default();
+        ports.push(port);
+        self
+    }
+
     /// Adds a component of the release that is started before the job's own.
     pub fn after(mut self, service: &str) -> Self {
         self.health
             .services
             .insert(self.health.services.len() - 1, service.to_owned());
-        self.health
-            .logs
-            .push(format!("build_dir/log/{service}.log"));
+        self.health.logs.extend(logs_of(service));
         self
     }
 
@@ -161,6 +168,14 @@ impl BuiltinJob {
         });
         self
     }
+}
+
+/// Where the releases let a component write its logs.
+fn logs_of(component: &str) -> Vec<String> {
+    let mut logs = vec![format!("build_dir/log/{component}.log")];
+    let kinds = ["log", "stdout.log", "stderr.log"];
+    logs.extend(kinds.map(|kind| format!("vcap/sys/log/{component}.{kind}")));
+    logs
 }
 
 fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<String, JobError> {
@@ -195,15 +210,22 @@ impl Job for BuiltinJob {
     }
 
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError> {
-        assemble(action, values, &self.health, || match action {
-            // A release job's settings lie in the release's own files, which stay as they are.
-            Action::Remove => Ok(self.way_back.to_owned()),
-            _ if self.facts.packages.is_empty() => {
-                let settings = settings::script_of(self.files, values)?;
-                Ok(settings + "\n" + &(self.render)(values)?)
-            }
-            _ => Ok(format!("{PACKAGES}\n{}", (self.render)(values)?)),
-        })
+        let drives_release = self.facts.needs_release;
+        assemble(
+            action,
+            values,
+            &self.health,
+            drives_release,
+            || match action {
+                // A release job's settings lie in the release's own files, which stay as they are.
+                Action::Remove => Ok(self.way_back.to_owned()),
+                _ if self.facts.packages.is_empty() => {
+                    let settings = settings::script_of(self.files, values)?;
+                    Ok(settings + "\n" + &(self.render)(values)?)
+                }
+                _ => Ok(format!("{PACKAGES}\n{}", (self.render)(values)?)),
+            },
+        )
     }
 
     fn edits(&self, values: &Values) -> Result<Vec<String>, JobError> {

@@ -213,6 +213,7 @@ fn read(folder: &Path) -> Result<SiteJob, SiteJobError> {
         health: Health {
             services: file.services,
             units: file.units,
+            plain_ports: None,
             checks: file.health.into_iter().map(|check| check.value).collect(),
             logs: file.logs,
             timeout: file.health_timeout.unwrap_or(START_TIMEOUT),
@@ -282,7 +283,9 @@ impl SiteJob {
                 self.template_path
             )));
         }
-        assemble(Action::Remove, values, &self.health, || Ok(String::new()))
+        assemble(Action::Remove, values, &self.health, true, || {
+            Ok(String::new())
+        })
     }
 }
 
@@ -339,7 +342,7 @@ impl Job for SiteJob {
             (Action::Remove, None) => return self.removal_without_script(values),
             _ => (&self.template_path, &self.template),
         };
-        assemble(action, values, &self.health, || {
+        assemble(action, values, &self.health, true, || {
             render_site_template(path, text, values).map_err(JobError::new)
         })
     }

@@ -9,7 +9,6 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.8.3.12
-RELEASE=$PAAS_HOME/paas-release.git
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -29,11 +28,6 @@ pipe_as_user() {
 # The same for a command that is to read nothing.
 as_user() {
 	pipe_as_user "$@" </dev/null
-}
-
-# paas COMPONENT ACTION: the release's own command.
-paas() {
-	as_user "$RELEASE/bin/paas" "$@"
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
@@ -110,13 +104,6 @@ http_answers() {
 	'') log "nothing answers http on port $1" ;;
 	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
 	esac
-	return 1
-}
-
-# service_healthy COMPONENT: the release says so.
-service_healthy() {
-	if said=$(paas "$1" status 2>&1); then return 0; fi
-	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
 	return 1
 }
 
@@ -479,6 +466,12 @@ show_log() {
 	fi
 }
 
+# Tells what is over and won't come up any more.
+find_dead() {
+	:
+	return 1
+}
+
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
 # looks again, less and less often.
 wait_healthy() {
@@ -489,6 +482,10 @@ wait_healthy() {
 		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
 			show_logs
 			fail "not healthy after $limit s: $said"
+		fi
+		if dead=$(find_dead); then
+			show_logs
+			fail "$dead ended soon after its start: $said"
 		fi
 		sleep "$pause"
 		pause=1

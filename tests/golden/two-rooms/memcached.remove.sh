@@ -9,7 +9,6 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.8.5.11
-RELEASE=$PAAS_HOME/paas-release.git
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -29,11 +28,6 @@ pipe_as_user() {
 # The same for a command that is to read nothing.
 as_user() {
 	pipe_as_user "$@" </dev/null
-}
-
-# paas COMPONENT ACTION: the release's own command.
-paas() {
-	as_user "$RELEASE/bin/paas" "$@"
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
@@ -110,13 +104,6 @@ http_answers() {
 	'') log "nothing answers http on port $1" ;;
 	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
 	esac
-	return 1
-}
-
-# service_healthy COMPONENT: the release says so.
-service_healthy() {
-	if said=$(paas "$1" status 2>&1); then return 0; fi
-	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
 	return 1
 }
 
@@ -458,10 +445,6 @@ disable_unit() {
 		systemctl disable --quiet --now "$1"
 		log "disabled $1"
 	fi
-}
-
-stop_service() {
-	if [ -x "$RELEASE/bin/paas" ]; then paas "$1" stop; fi
 }
 
 disable_unit memcached

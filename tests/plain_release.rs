@@ -137,6 +137,17 @@ fn a_changed_setting_stops_and_starts_and_an_unchanged_one_does_not() {
     );
     host.succeeds("stop_service nats");
     assert!(!unit.exists());
+    // Also where the release is gone already.
+    host.succeeds("paas nats start");
+    host.pid();
+    host.succeeds("paas nats stop");
+    let command = host.home().join("paas-release.git/bin/paas");
+    let gone = host.home().join("gone");
+    fs::rename(&command, &gone).unwrap();
+    assert!(unit.exists());
+    host.succeeds("stop_service nats");
+    assert!(!unit.exists());
+    fs::rename(&gone, &command).unwrap();
 }
 
 /// One that somebody started by hand doesn't run with what the unit says; it's started anew.

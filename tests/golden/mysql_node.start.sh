@@ -304,16 +304,19 @@ stop_plain() {
 	log "$1: stopped"
 }
 
-remove_plain() {
-	stop_plain "$1"
+# drop_unit COMPONENT: takes its unit away, where there is one.
+drop_unit() {
+	if ! [ -e "$UNITS/$(unit_of "$1")" ]; then return 0; fi
+	systemctl disable --quiet "$(unit_of "$1")"
+	systemctl stop "$(unit_of "$1")"
 	rm -f "$UNITS/$(unit_of "$1")"
 	systemctl daemon-reload
 }
 
 # stop_service COMPONENT: stops it for good; a release that is gone already is no error.
 stop_service() {
-	if ! [ -x "$RELEASE/bin/paas" ]; then return 0; fi
-	if is_plain "$1"; then remove_plain "$1"; else paas "$1" stop; fi
+	if [ -x "$RELEASE/bin/paas" ]; then paas "$1" stop; fi
+	drop_unit "$1"
 }
 
 # service_healthy COMPONENT: the release says so, as far as it can be believed.

@@ -3,7 +3,11 @@ check_health() {
 	:
 {% for service in services %}	service_healthy {{ service }} || return 1
 {% endfor %}{% for unit in units %}	unit_active {{ unit }} || return 1
-{% endfor %}{% for port in tcp %}	tcp_answers {{ port }} || return 1
+{% endfor %}{% if has_plain %}	if is_plain {{ main }}; then
+{% for port in plain %}		tcp_answers {{ port }} || return 1
+{% endfor %}		return 0
+	fi
+{% endif %}{% for port in tcp %}	tcp_answers {{ port }} || return 1
 {% endfor %}{% for check in http %}	http_answers {{ check.port }} {{ check.path }} || return 1
 {% endfor %}{% for command in commands %}	command_succeeds {{ command }} || return 1
 {% endfor %}}
@@ -75,6 +79,13 @@ some_lines() {
 	tail -n "$1" | tr -d '\000' | cut -c -400
 }
 
+# Tells what is over and won't come up any more.
+find_dead() {
+	:
+{% for service in services %}	if is_dead {{ service }}; then printf '%s\n' {{ service }} && return 0; fi
+{% endfor %}	return 1
+}
+
 # Waits until check_health is content. There is no event to wait for when a port opens, so it
 # looks again, less and less often.
 wait_healthy() {
@@ -84,6 +95,9 @@ wait_healthy() {
 	until said=$(check_health); do
 		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
+		fi
+		if dead=$(find_dead); then
+			fail "$dead ended soon after its start: $said"
 		fi
 		sleep "$pause"
 		pause=1

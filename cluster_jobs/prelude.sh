@@ -14,7 +14,6 @@ if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
 	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
 	PAAS_HOME=${account_home:-$PAAS_HOME}
 fi
-RELEASE=$PAAS_HOME/paas-release.git
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -39,11 +38,6 @@ pipe_as_user() {
 # The same for a command that is to read nothing.
 as_user() {
 	pipe_as_user "$@" </dev/null
-}
-
-# paas COMPONENT ACTION: the release's own command.
-paas() {
-	as_user "$RELEASE/bin/paas" "$@"
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
@@ -92,153 +86,6 @@ need_package() {
 	esac
 }
 
-# refuse_control FILE KEY VALUE: a value of several lines could not be found again as a whole.
-refuse_control() {
-	case $3 in
-	*[[:cntrl:]]*) fail "the value for $2 in $1 holds a line break or control character" ;;
-	esac
-}
-
-# edit_setting FILE KEY VALUE STYLE: sets a scalar of a YAML file in place, whatever it was before.
-# KEY is a path such as database.host. Comments, order and everything else stay as they are.
-# STYLE is "plain" for numbers and addresses or "text" for what must stay text ('12').
-# What it can't do safely it refuses, and names file and key; never the value, it may be secret.
-# A subshell, so that the caller's variables and umask stay its own.
-edit_setting() (
-	need_file "$1"
-	refuse_control "$@"
-	case $3 in
-	# The file is a template of the release: there, this begins code.
-	*'<%'*) fail "the value for $2 in $1 holds <%, which the release would run as code" ;;
-	esac
-	umask 077
-	# Always this name, so that a killed run leaves one at most; never readable by others.
-	new=$1.new
-	rm -f "$new"
-	status=0
-	# The value goes in by a pipe: arguments and environments can be read in /proc.
-	printf '%s\n' "$3" | SETTING_KEY=$2 SETTING_STYLE=$4 awk '
-		function scalar(value) {
-			if (ENVIRON["SETTING_STYLE"] == "plain" && value ~ "^[A-Za-z0-9_/][A-Za-z0-9_.:/@-]*$" && value !~ ":$")
-				return value
-			gsub(quote, quote quote, value)
-			return quote value quote
-		}
-		BEGIN {
-			getline setting <"-"
-			quote = sprintf("%c", 39)
-			quoted = "^(" quote "([^" quote "]|" quote quote ")*" quote "|\"([^\"\\\\]|\\\\.)*\")"
-			count = split(ENVIRON["SETTING_KEY"], want, ".")
-			depth = 0
-			done = 0
-			sure = 0
-		}
-		# Comments and lines of template code may stand at any depth: they end no mapping.
-		sure || /^[ ]*(#|<%|$)/ { print; next }
-		{
-			match($0, /^ */)
-			indent = RLENGTH
-		}
-		# The line after the setting tells whether that was a single value.
-		done {
-			if (indent > level[depth] || indent == level[depth] && /^ *-( |$)/) exit 4
-			sure = 1
-			print
-			next
-		}
-		{
-			while (depth > 0 && indent <= level[depth]) depth--
-			depth++
-			level[depth] = indent
-			# Not a key: an item of a list, for example. What is below it has no path of keys.
-			name[depth] = ""
-			rest = substr($0, indent + 1)
-			if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:( |$)/)) { print; next }
-			key = substr(rest, 1, RLENGTH)
-			sub(/: ?$/, "", key)
-			name[depth] = key
-			found = depth == count
-			for (i = 1; i <= count && found; i++) found = name[i] == want[i]
-			if (!found) { print; next }
-			old = substr(rest, length(key) + 2)
-			sub(/^ */, "", old)
-			if (match(old, quoted)) old = substr(old, RLENGTH + 1)
-			comment = match(old, /(^|[ \t]+)#.*$/) ? substr(old, RSTART) : ""
-			sub(/^[ \t]*/, " ", comment)
-			if (comment == " ") comment = ""
-			printf "%s%s: %s%s\n", substr($0, 1, indent), key, scalar(setting), comment
-			done = 1
-		}
-		END { if (!done) exit 3 }
-	' "$1" >"$new" || status=$?
-	if [ "$status" -ne 0 ]; then
-		rm -f "$new"
-		case $status in
-		3) fail "$1 has no setting $2" ;;
-		4) fail "the setting $2 in $1 is more than a single value" ;;
-		esac
-		fail "$1 could not be edited (is the disk full?)"
-	fi
-	put_in_place "$1" "$new"
-)
-
-# set_setting FILE KEY VALUE: an address, number or URL.
-set_setting() {
-	edit_setting "$1" "$2" "$3" plain
-}
-
-# set_text FILE KEY VALUE: a text, also one that looks like a number.
-set_text() {
-	edit_setting "$1" "$2" "$3" text
-}
-
-# set_assignment FILE NAME VALUE: sets the line NAME=value of a shell script in place; a comment
-# behind it stays. A subshell, as edit_setting is.
-set_assignment() (
-	need_file "$1"
-	refuse_control "$@"
-	umask 077
-	new=$1.new
-	rm -f "$new"
-	status=0
-	printf '%s\n' "$3" | SETTING_KEY=$2 awk '
-		function word(value) {
-			if (value ~ "^[A-Za-z0-9_.:/@-]+$") return value
-			gsub(quote, quote "\\" quote quote, value)
-			return quote value quote
-		}
-		BEGIN {
-			getline setting <"-"
-			quote = sprintf("%c", 39)
-			start = ENVIRON["SETTING_KEY"] "="
-			# A word of the shell: quoted, escaped or plain pieces, one after the other.
-			old = "^(" quote "[^" quote "]*" quote "|\"([^\"\\\\]|\\\\.)*\"|\\\\.|[^ \t;&|<>()`\"\\\\" quote "])*"
-			done = 0
-		}
-		index($0, start) == 1 {
-			done = 1
-			rest = substr($0, length(start) + 1)
-			match(rest, old)
-			rest = substr(rest, RLENGTH + 1)
-			# A command behind the word would be lost.
-			if (rest !~ /^[ \t]*(#|$)/) exit 4
-			print start word(setting) rest
-			next
-		}
-		{ print }
-		END { if (!done) exit 3 }
-	' "$1" >"$new" || status=$?
-	if [ "$status" -ne 0 ]; then
-		rm -f "$new"
-		case $status in
-		3) fail "$1 has no line $2=" ;;
-		4) fail "the line $2= in $1 is more than a single value" ;;
-		esac
-		fail "$1 could not be edited (is the disk full?)"
-	fi
-	put_in_place "$1" "$new"
-)
-
 # protect FILE: a file that holds a password is the login user's alone.
 protect() {
 	need_file "$1"
@@ -286,13 +133,6 @@ http_answers() {
 	'') log "nothing answers http on port $1" ;;
 	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
 	esac
-	return 1
-}
-
-# service_healthy COMPONENT: the release says so.
-service_healthy() {
-	if said=$(paas "$1" status 2>&1); then return 0; fi
-	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
 	return 1
 }
 

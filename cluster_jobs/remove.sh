@@ -7,10 +7,6 @@ disable_unit() {
 	fi
 }
 
-stop_service() {
-	if [ -x "$RELEASE/bin/paas" ]; then paas "$1" stop; fi
-}
-
 {% for unit in units_reversed %}disable_unit {{ unit }}
 {% endfor %}{% for service in services_reversed %}stop_service {{ service }}
 {% endfor %}

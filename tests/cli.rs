@@ -117,7 +117,7 @@ fn the_seeds_file_works_as_it_is() {
     assert_eq!(code, 0, "{out}");
     let scripts = desk.folder.path().join("scripts/10.1.59.176");
     let node = fs::read_to_string(scripts.join("09-mysql_node.sh")).unwrap();
-    assert!(node.contains("node_id mysql_node_1"), "{node}");
+    assert!(node.contains("edit plain node_id mysql_node_1\n"), "{node}");
     let values = fs::read_to_string(scripts.join("09-mysql_node.values.yml")).unwrap();
     assert!(values.contains("nats_ip: 10.1.59.160"), "{values}");
     let uaa = desk

@@ -39,6 +39,7 @@ fn step(script: &str) -> Step {
         script: script.into(),
         values: Values::new(),
         template: None,
+        edits: Vec::new(),
         digest: sha256_hex(script.as_bytes()),
         receipt: "{\"schema\":1".into(),
         uploads: Vec::new(),

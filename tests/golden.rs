@@ -293,14 +293,22 @@ fn both_engines_render_the_frame_alike() {
     let mut health = Values::new();
     health.set("services", services);
     health.set("units", none);
+    health.set("has_plain", true);
+    health.set("main", "dea_ng");
+    health.set("plain", none);
     health.set("tcp", none);
     health.set(
         "http",
         serde_json::json!([{ "port": 8084, "path": "/health" }]),
     );
     health.set("commands", none);
-    let logs = ["dea_ng", "warden", "directory_server"].map(|n| format!("build_dir/log/{n}.log"));
-    health.set("logs", logs);
+    let logs_of = |name: &str| {
+        let log = |kind: &str| format!("vcap/sys/log/{name}.{kind}");
+        let own = format!("build_dir/log/{name}.log");
+        [own, log("log"), log("stdout.log"), log("stderr.log")]
+    };
+    let logs = ["dea_ng", "warden", "directory_server"].map(logs_of);
+    health.set("logs", logs.concat());
     health.set("timeout", 90);
     let template = include_str!("../cluster_jobs/health.sh");
     let part = render_site_template("health.sh", template, &health).unwrap();

@@ -1,5 +1,7 @@
 //! cloud_controller_ng: the platform's API.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -12,15 +14,7 @@ use crate::script::Values;
     path = "cloud_controller_ng/cloud_controller_ng.sh",
     config = "config/askama.toml"
 )]
-struct Script {
-    nats_ip: String,
-    index: u32,
-    domain: String,
-    uaa_ip: String,
-    postgres_ip: String,
-    postgres_role: String,
-    postgres_password: String,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -30,6 +24,9 @@ pub fn job() -> Box<dyn Job> {
     );
     Box::new(
         BuiltinJob::of_release::<Script>("cloud_controller_ng", template, collect)
+            .settings(settings::FILES)
+            .answers(8181)
+            .log("vcap/sys/log/cloud_controller.log")
             .needs("nats", "messages between the components")
             .needs("uaa", "the tokens that it trusts")
             .needs("postgres", "applications and services")

@@ -1,5 +1,7 @@
 //! dea_ng: runs the applications, with warden and the directory server beside it.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,17 +11,14 @@ use crate::script::Values;
 /// `dea_ng.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "dea_ng/dea_ng.sh", config = "config/askama.toml")]
-struct Script {
-    nats_ip: String,
-    index: u32,
-    domain: String,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
     let template = ("dea_ng/dea_ng.sh", include_str!("dea_ng.sh"));
     Box::new(
         BuiltinJob::of_release::<Script>("dea_ng", template, collect)
+            .settings(settings::FILES)
             .needs("nats", "messages between the components")
             .provides("health", 8084)
             .provides("warden", 7777)

@@ -1,5 +1,7 @@
 //! health_manager: follows the heartbeats of the applications.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -12,10 +14,7 @@ use crate::script::Values;
     path = "health_manager/health_manager.sh",
     config = "config/askama.toml"
 )]
-struct Script {
-    nats_ip: String,
-    index: u32,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -25,6 +24,7 @@ pub fn job() -> Box<dyn Job> {
     );
     Box::new(
         BuiltinJob::of_release::<Script>("health_manager", template, collect)
+            .settings(settings::FILES)
             .needs("nats", "messages between the components")
             .provides("health", 8083)
             .check(Check::Http {
@@ -37,5 +37,6 @@ pub fn job() -> Box<dyn Job> {
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
+    context.set_var(values, "domain", super::DOMAIN)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! mysql_gateway: offers MySQL databases at the cloud controller.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,12 +11,7 @@ use crate::script::Values;
 /// `mysql_gateway.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "mysql_gateway/mysql_gateway.sh", config = "config/askama.toml")]
-struct Script {
-    nats_ip: String,
-    index: u32,
-    cc_ip: String,
-    uaa_ip: String,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -24,6 +21,7 @@ pub fn job() -> Box<dyn Job> {
     );
     Box::new(
         BuiltinJob::of_release::<Script>("mysql_gateway", template, collect)
+            .settings(settings::FILES)
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")

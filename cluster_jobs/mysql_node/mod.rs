@@ -1,5 +1,7 @@
 //! mysql_node: makes MySQL databases on request.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,18 +11,14 @@ use crate::script::Values;
 /// `mysql_node.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "mysql_node/mysql_node.sh", config = "config/askama.toml")]
-struct Script {
-    nats_ip: String,
-    index: u32,
-    node_id: String,
-    uaa_ip: String,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
     let template = ("mysql_node/mysql_node.sh", include_str!("mysql_node.sh"));
     Box::new(
         BuiltinJob::of_release::<Script>("mysql_node", template, collect)
+            .settings(settings::FILES)
             .needs("nats", "messages between the components")
             .needs("uaa", "its control script waits for it")
             .provides("health", 8086)
@@ -35,8 +33,9 @@ pub fn job() -> Box<dyn Job> {
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
-    let node_id = format!("mysql_node_{}", context.instance.index);
-    values.set_from("node_id", node_id, context.instance.place);
+    // The release counts its nodes from one.
+    let number = context.instance.index + 1;
+    values.set_from("number", number, context.instance.place);
     context.set_url_host(values, "uaa_ip", "uaa")?;
     Ok(())
 }

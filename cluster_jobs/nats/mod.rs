@@ -1,5 +1,7 @@
 //! nats: the message bus that every other component connects to.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,15 +11,15 @@ use crate::script::Values;
 /// `nats.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "nats/nats.sh", config = "config/askama.toml")]
-struct Script {
-    nats_ip: String,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
     let template = ("nats/nats.sh", include_str!("nats.sh"));
     Box::new(
         BuiltinJob::of_release::<Script>("nats", template, collect)
+            .settings(settings::FILES)
+            .answers(4222)
             .provides("client", 4222)
             .provides("monitoring", 8222)
             .check(Check::Http {

@@ -170,7 +170,6 @@ has_role() {
 begin=$(now)
 until has_role; do
 	if [ $(($(now) - begin)) -ge 600 ]; then
-		show_logs
 		fail "the $database database doesn't run after 600 s"
 	fi
 	sleep 1

@@ -1,5 +1,7 @@
 //! postgres: the database of uaa and the cloud controller.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -10,7 +12,6 @@ use crate::script::Values;
 #[derive(Template, Deserialize)]
 #[template(path = "postgres/postgres.sh", config = "config/askama.toml")]
 struct Script {
-    listen: String,
     postgres_role: String,
     postgres_password: String,
 }
@@ -20,6 +21,8 @@ pub fn job() -> Box<dyn Job> {
     let template = ("postgres/postgres.sh", include_str!("postgres.sh"));
     Box::new(
         BuiltinJob::of_release::<Script>("postgres", template, collect)
+            .settings(settings::FILES)
+            .answers(5432)
             .provides("sql", 5432)
             .secret(super::POSTGRES_PASSWORD, "postgres")
             .check(Check::Tcp(5432)),

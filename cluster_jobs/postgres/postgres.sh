@@ -1,12 +1,9 @@
 # The database of uaa and the cloud controller: makes their databases, the role that both use, and
 # the extension that the cloud controller needs, whatever of these is there already.
-config=$RELEASE/postgres/jobs/postgres.yml.erb
 programs=$PAAS_HOME/build_dir/target/postgres/bin
 role={{ postgres_role }}
 password={{ postgres_password }}
 
-set_text "$config" listen {{ listen }}
-set_setting "$config" port 5432
 paas postgres start
 
 # sql DATABASE [OPTION…]: runs what it reads, as a superuser, on the server that find_server has
@@ -44,7 +41,6 @@ find_server() {
 begin=$(now)
 until find_server; do
 	if [ $(($(now) - begin)) -ge 120 ]; then
-		show_logs
 		fail "postgres takes no connection from an administrator; the last try, $said"
 	fi
 	sleep 0.5

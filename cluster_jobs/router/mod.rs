@@ -1,5 +1,7 @@
 //! router: takes requests from outside and hands them to the applications.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,16 +11,16 @@ use crate::script::Values;
 /// `router.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "router/router.sh", config = "config/askama.toml")]
-struct Script {
-    nats_ip: String,
-    index: u32,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
     let template = ("router/router.sh", include_str!("router.sh"));
     Box::new(
         BuiltinJob::of_release::<Script>("router", template, collect)
+            .settings(settings::FILES)
+            .answers(80)
+            .answers(8082)
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)

@@ -1,5 +1,7 @@
 //! uaa: hands out the tokens that the cloud controller checks.
 
+mod settings;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,19 +11,15 @@ use crate::script::Values;
 /// `uaa.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "uaa/uaa.sh", config = "config/askama.toml")]
-struct Script {
-    nats_ip: String,
-    index: u32,
-    postgres_ip: String,
-    postgres_role: String,
-    postgres_password: String,
-}
+struct Script {}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
     let template = ("uaa/uaa.sh", include_str!("uaa.sh"));
     Box::new(
         BuiltinJob::of_release::<Script>("uaa", template, collect)
+            .settings(settings::FILES)
+            .answers(8080)
             .needs("nats", "messages between the components")
             .needs("postgres", "the users and clients")
             .provides("http", 8080)

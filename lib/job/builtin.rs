@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::frame::{as_error, assemble};
 use super::health::{Check, Health};
+use super::settings::{self, ReleaseFile};
 use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
 use crate::model::{JobFacts, Need, Port};
 use crate::script::Values;
@@ -20,6 +21,7 @@ pub struct BuiltinJob {
     facts: JobFacts,
     health: Health,
     secrets: Vec<SecretNeed>,
+    files: &'static [ReleaseFile],
     collect: Collect,
     render: Render,
     template: (&'static str, &'static str),
@@ -37,7 +39,8 @@ impl BuiltinJob {
         let mut job = BuiltinJob::of_system::<Script>(name, template, collect);
         job.facts.needs_release = true;
         job.health.services.push(name.to_owned());
-        job.health.logs.push(format!("build_dir/log/{name}.log"));
+        job.health.plain_ports = Some(Vec::new());
+        job.health.logs.extend(logs_of(name));
         job
     }
 
@@ -61,16 +64,24 @@ impl BuiltinJob {
                 services: Vec::new(),
                 units: Vec::new(),
                 checks: Vec::new(),
+                plain_ports: None,
                 logs: Vec::new(),
                 timeout: START_TIMEOUT,
             },
             secrets: Vec::new(),
+            files: &[],
             collect,
             render: render_part::<Script>,
             template,
             way_back: "",
             leader: None,
         }
+    }
+
+    /// Sets what it sets in the release's own files.
+    pub fn settings(mut self, files: &'static [ReleaseFile]) -> Self {
+        self.files = files;
+        self
     }
 
     /// Adds a job that must be in the cluster, and what for.
@@ -140,14 +151,19 @@ impl BuiltinJob {
         self
     }
 
+    /// Adds a TCP port that answers when it's ready, also where its other questions aren't known.
+    pub fn answers(mut self, port: u16) -> Self {
+        let ports = self.health.plain_ports.get_or_insert_default();
+        ports.push(port);
+        self
+    }
+
     /// Adds a component of the release that is started before the job's own.
     pub fn after(mut self, service: &str) -> Self {
         self.health
             .services
             .insert(self.health.services.len() - 1, service.to_owned());
-        self.health
-            .logs
-            .push(format!("build_dir/log/{service}.log"));
+        self.health.logs.extend(logs_of(service));
         self
     }
 
@@ -159,6 +175,14 @@ impl BuiltinJob {
         });
         self
     }
+}
+
+/// Where the releases let a component write its logs.
+fn logs_of(component: &str) -> Vec<String> {
+    let mut logs = vec![format!("build_dir/log/{component}.log")];
+    let kinds = ["log", "stdout.log", "stderr.log"];
+    logs.extend(kinds.map(|kind| format!("vcap/sys/log/{component}.{kind}")));
+    logs
 }
 
 fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<String, JobError> {
@@ -197,12 +221,26 @@ impl Job for BuiltinJob {
     }
 
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError> {
-        assemble(action, values, &self.health, || match action {
-            // A release job's settings lie in the release's own files, which stay as they are.
-            Action::Remove => Ok(self.way_back.to_owned()),
-            _ if self.facts.packages.is_empty() => (self.render)(values),
-            _ => Ok(format!("{PACKAGES}\n{}", (self.render)(values)?)),
-        })
+        let drives_release = self.facts.needs_release;
+        assemble(
+            action,
+            values,
+            &self.health,
+            drives_release,
+            || match action {
+                // A release job's settings lie in the release's own files, which stay as they are.
+                Action::Remove => Ok(self.way_back.to_owned()),
+                _ if self.facts.packages.is_empty() => {
+                    let settings = settings::script_of(self.files, values)?;
+                    Ok(settings + "\n" + &(self.render)(values)?)
+                }
+                _ => Ok(format!("{PACKAGES}\n{}", (self.render)(values)?)),
+            },
+        )
+    }
+
+    fn edits(&self, values: &Values) -> Result<Vec<String>, JobError> {
+        settings::listing(self.files, values)
     }
 
     fn template(&self) -> (&str, &str) {

@@ -24,6 +24,9 @@ struct Prelude {
 struct HealthPart<'a> {
     services: &'a [String],
     units: &'a [String],
+    has_plain: bool,
+    main: &'a str,
+    plain: &'a [u16],
     tcp: Vec<u16>,
     http: Vec<HttpCheck<'a>>,
     commands: Vec<&'a str>,
@@ -57,18 +60,32 @@ struct Removal<'a> {
     units_reversed: Vec<&'a str>,
 }
 
+/// `cluster_jobs/edit.sh`: functions that edit files, for what sets up or takes down.
+const EDIT: &str = include_str!("../../cluster_jobs/edit.sh");
+
+/// `cluster_jobs/release.sh`: driving the release's own command.
+const RELEASE: &str = include_str!("../../cluster_jobs/release.sh");
+
 /// `cluster_jobs/forget.sh`: the end of a removal.
 const FORGET: &str = include_str!("../../cluster_jobs/forget.sh");
 
 /// Puts a whole script together; `part` is the job's own, for a deploy and for a removal.
+/// `drives_release` is whether it may call the release's own command.
 pub(super) fn assemble(
     action: Action,
     values: &Values,
     health: &Health,
+    drives_release: bool,
     part: impl FnOnce() -> Result<String, JobError>,
 ) -> Result<String, JobError> {
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
     let mut pieces = vec![prelude.render().map_err(as_error)?];
+    if drives_release {
+        pieces.push(RELEASE.to_owned());
+    }
+    if matches!(action, Action::Deploy | Action::Remove) {
+        pieces.push(EDIT.to_owned());
+    }
     if action != Action::Remove {
         pieces.push(INSTALLED.to_owned());
         pieces.push(health_part(health).render().map_err(as_error)?);
@@ -107,6 +124,9 @@ fn health_part(health: &Health) -> HealthPart<'_> {
     let mut part = HealthPart {
         services: &health.services,
         units: &health.units,
+        has_plain: health.plain_ports.is_some(),
+        main: health.services.last().map_or("", String::as_str),
+        plain: health.plain_ports.as_deref().unwrap_or_default(),
         tcp: Vec::new(),
         http: Vec::new(),
         commands: Vec::new(),

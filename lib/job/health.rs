@@ -25,6 +25,8 @@ pub struct Health {
     pub units: Vec<String>,
     /// Further questions.
     pub checks: Vec<Check>,
+    /// The TCP ports to ask instead where the release's own command can't be believed.
+    pub plain_ports: Option<Vec<u16>>,
     /// The services' own logs; relative to the login user's home.
     pub logs: Vec<String>,
     /// How long a start may take, in seconds.

@@ -7,12 +7,14 @@ mod catalog;
 mod context;
 mod frame;
 mod health;
+mod settings;
 mod site;
 
 pub use builtin::{BuiltinJob, INSTALLED, PACKAGES};
 pub use catalog::Catalog;
 pub use context::{Context, Secrets, home_of};
 pub use health::{Check, Health};
+pub use settings::{Edit, ReleaseFile, Setting};
 pub use site::{SiteJobError, read_by_shells};
 
 use crate::cluster_file::Place;
@@ -101,6 +103,14 @@ pub trait Job: Send + Sync {
     /// # Errors
     /// A template that can't be rendered from these values.
     fn render(&self, action: Action, values: &Values) -> Result<String, JobError>;
+
+    /// Lists the release's own files and keys that a deploy sets, for people; secrets as `<name>`.
+    ///
+    /// # Errors
+    /// A value that the job's settings name and that isn't there.
+    fn edits(&self, _values: &Values) -> Result<Vec<String>, JobError> {
+        Ok(Vec::new())
+    }
 
     /// Returns the job's own template with its name, as it stands before rendering.
     fn template(&self) -> (&str, &str);

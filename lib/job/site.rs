@@ -86,6 +86,7 @@ impl SiteJob {
             health: Health {
                 services: texts(file.services),
                 units: texts(file.units),
+                plain_ports: None,
                 checks: file.health.into_iter().map(check).collect(),
                 logs: texts(file.logs),
                 timeout: file.health_timeout.unwrap_or(START_TIMEOUT),
@@ -112,7 +113,9 @@ impl SiteJob {
                 self.template_path
             )));
         }
-        assemble(Action::Remove, values, &self.health, || Ok(String::new()))
+        assemble(Action::Remove, values, &self.health, true, || {
+            Ok(String::new())
+        })
     }
 }
 
@@ -171,7 +174,7 @@ impl Job for SiteJob {
             (Action::Remove, None) => return self.removal_without_script(values),
             _ => (&self.template_path, &self.template),
         };
-        assemble(action, values, &self.health, || {
+        assemble(action, values, &self.health, true, || {
             render_site_template(path, text, values).map_err(JobError::new)
         })
     }

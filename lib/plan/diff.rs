@@ -26,6 +26,16 @@ pub fn differences(plan: &Plan, facts: &Facts) -> Vec<(StepId, StepDiff)> {
         .collect()
 }
 
+/// Lists, for every step that runs and sets something in the release's own files, which and what.
+pub fn edits(plan: &Plan) -> Vec<(StepId, Vec<String>)> {
+    let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let running = steps.filter(|step| matches!(step.decision, Decision::Run(_)));
+    running
+        .filter(|step| !step.edits.is_empty())
+        .map(|step| (step.id.clone(), step.edits.clone()))
+        .collect()
+}
+
 fn difference(step: &Step, facts: &Facts) -> StepDiff {
     let host = facts.known(step.id.host);
     let Some(receipt) = host.and_then(|host| host.receipts.get(&step.id.step)) else {

@@ -31,7 +31,7 @@ mod step;
 pub use belonging::{Belonging, ClusterNote, Instances, Member, Owner, fits, instances};
 pub use busy::{Blocked, blocked};
 pub use cause::pointers;
-pub use diff::{StepDiff, differences};
+pub use diff::{StepDiff, differences, edits};
 pub use facts::{Busy, Facts, HostFacts, HostState};
 pub use foreign::{Foreign, foreign};
 pub use holder::Holder;

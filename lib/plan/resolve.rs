@@ -162,6 +162,7 @@ impl Planner<'_> {
             digest: sha256_hex(rendered.script.as_bytes()),
             script: rendered.script,
             template: self.template(task),
+            edits: self.edits(task, &rendered.values)?,
             values: rendered.values,
             receipt,
             uploads,
@@ -186,6 +187,20 @@ impl Planner<'_> {
                 vec![("deploy/init.sh", include_str!("../../deploy/init.sh"))]
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn edits(&self, task: &Task, values: &Values) -> Result<Vec<String>, PlanError> {
+        match task {
+            Task::Job {
+                job,
+                action: Action::Deploy,
+                ..
+            } => Ok(match self.catalog.get(job) {
+                Some(job) => job.edits(values)?,
+                None => Vec::new(),
+            }),
+            _ => Ok(Vec::new()),
         }
     }
 

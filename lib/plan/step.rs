@@ -68,6 +68,8 @@ pub struct Step {
     pub values: Values,
     /// The job's own template, with its name, as it stands before rendering.
     pub template: Option<(String, String)>,
+    /// The release's own files and keys that it sets, for people.
+    pub edits: Vec<String>,
     /// The script's SHA-256 in hex.
     pub digest: String,
     /// The JSON object of the receipt, without its closing brace: the supervisor adds how it ended.
@@ -89,6 +91,7 @@ impl Step {
             script: String::new(),
             values: Values::new(),
             template: None,
+            edits: Vec::new(),
             digest: String::new(),
             receipt: String::new(),
             uploads: Vec::new(),

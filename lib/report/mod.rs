@@ -4,6 +4,7 @@
 //! `terminal`'s, and printing is the binary's.
 
 mod diff;
+mod edits;
 mod ended;
 mod exec;
 mod fit;
@@ -17,6 +18,7 @@ mod summary;
 mod table;
 
 pub use diff::diff_text;
+pub use edits::edits_text;
 pub use ended::{EndedStep, ended_run_text, ended_step_json};
 pub use exec::{ExecEnd, ExecResult, exec_text};
 pub use fit::{Look, wrap};

@@ -237,6 +237,7 @@ pub fn step(name: &str, last: u8) -> Step {
         script: "true\n".into(),
         values: Values::new(),
         template: None,
+        edits: Vec::new(),
         digest: String::new(),
         receipt: "{".into(),
         uploads: Vec::new(),

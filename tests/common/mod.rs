@@ -143,7 +143,8 @@ pub fn after_prelude(home: &Path, line: &str) -> (bool, String) {
     values.set("own_address", "127.0.0.1");
     let prelude = include_str!("../../cluster_jobs/prelude.sh");
     let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
-    let output = sh(&format!("{prelude}\n{line}\n"));
+    let edit = include_str!("../../cluster_jobs/edit.sh");
+    let output = sh(&format!("{prelude}\n{edit}\n{line}\n"));
     let said = [output.stdout, output.stderr].concat();
     (
         output.status.success(),

@@ -50,6 +50,10 @@ pub fn render(
             let values = serde_yaml::to_string(&step.values.to_shown());
             let values = values.map_err(anyhow::Error::from)?;
             fs::write(folder.join(format!("{name}.values.yml")), values).map_err(unusable)?;
+            if !step.edits.is_empty() {
+                let edits = step.edits.join("\n") + "\n";
+                fs::write(folder.join(format!("{name}.edits.txt")), edits).map_err(unusable)?;
+            }
             count += 1;
         }
     }

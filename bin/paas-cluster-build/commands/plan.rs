@@ -10,7 +10,7 @@ use paas_cluster_build::engine::Limits;
 use paas_cluster_build::event::PlannedStep;
 use paas_cluster_build::operation;
 use paas_cluster_build::plan::{
-    Decision, Facts, HostState, Plan, SavedPlan, differences, leftovers, of_others,
+    Decision, Facts, HostState, Plan, SavedPlan, differences, edits, leftovers, of_others,
 };
 use paas_cluster_build::report;
 use serde_json::json;
@@ -48,6 +48,7 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
         if args.diff {
             let differences = differences(&plan, &survey.facts);
             out!("\n{}", report::diff_text(&differences, colour()));
+            out!("\n{}", report::edits_text(&edits(&plan)));
         }
         tell_leftovers(common, &workspace, &survey.facts);
         warn_release(&workspace, &selection);

@@ -1,0 +1,219 @@
+# Driving a release whose command can't be believed. One with jobs/<component>/control.rb exits with 0
+# whatever happened, doesn't read a changed configuration when the service runs, doesn't wait until
+# it's ready, and starts nothing after a reboot. All of that is done here, by a unit of systemd that
+# runs the command. A release of the other kind does it itself.
+RELEASE=$PAAS_HOME/paas-release.git
+UNITS=${PAAS_UNITS:-/etc/systemd/system}
+
+is_plain() {
+	[ -e "$RELEASE/jobs/$1/control.rb" ]
+}
+
+unit_of() {
+	printf 'paas-cluster-%s.service\n' "$1"
+}
+
+run_paas() {
+	as_user env PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$@"
+}
+
+# paas COMPONENT ACTION: the release's own command, and what it leaves undone.
+paas() {
+	if ! is_plain "$1"; then
+		run_paas "$@"
+		return
+	fi
+	case $2 in
+	start) start_plain "$1" ;;
+	stop) stop_plain "$1" ;;
+	restart) stop_plain "$1" && start_plain "$1" ;;
+	*) run_paas "$@" ;;
+	esac
+}
+
+# failed_commands FILE: the commands that the release printed in blue and then, in red, as failed. Two
+# fail in good order: a pid file that isn't there can't be removed, and what is waited for by curl
+# isn't there yet.
+failed_commands() {
+	awk '
+		index($0, "\033[49;34;1m---> run [") {
+			command = $0
+			sub(/^.*---> run \[/, "", command)
+			sub(/\](\033\[0m)?\r?$/, "", command)
+			next
+		}
+		index($0, "\033[49;31;1m") && command !~ /^ *rm .*\.pid$/ && command !~ /^ *curl / {
+			line = $0
+			gsub(/\033\[[0-9;]*m/, "", line)
+			print command ": " line
+		}
+	' "$1"
+}
+
+# plain_runs COMPONENT: prints why it doesn't run, and fails; or succeeds silently.
+plain_runs() {
+	answer=$(mktemp)
+	status=0
+	run_paas "$1" status >"$answer" 2>&1 || status=$?
+	said=$(sed 's/\x1b\[[0-9;]*m//g' "$answer" | tail -n 1)
+	failed=$(failed_commands "$answer")
+	rm -f "$answer"
+	if [ "$status" -eq 0 ] && [ -z "$failed" ]; then
+		case $said in
+		*'[false]'*) said='it is not running' ;;
+		*) return 0 ;;
+		esac
+	fi
+	printf '%s\n' "${failed:-$said}"
+	return 1
+}
+
+# plain_identity COMPONENT: what a start of it reads: its files, and how it is started.
+plain_identity() {
+	{
+		cat "$UNITS/$(unit_of "$1")"
+		find "$RELEASE/jobs/$1" "$RELEASE/lib" "$RELEASE/bin/paas" -type f -exec sha256sum {} + | sort
+	} | sha256sum
+}
+
+write_unit() {
+	unit=$UNITS/$(unit_of "$1")
+	cat >"$unit.new" <<-END
+		# Written by paas-cluster-build; \`remove\` takes it away.
+		[Unit]
+		Description=$1 of the release in $RELEASE
+		Wants=network-online.target
+		After=network-online.target
+
+		[Service]
+		# The command ends when it has put the service into the background; the unit is active for as
+		# long as something of it runs.
+		Type=forking
+		GuessMainPID=no
+		User=$PAAS_USER
+		Environment=HOME=$PAAS_HOME USER=$PAAS_USER
+		Environment=PATH=$PAAS_HOME/build_dir/target/ruby/bin:$PATH
+		WorkingDirectory=$PAAS_HOME
+		ExecStart=$RELEASE/bin/paas $1 start
+		ExecStop=$RELEASE/bin/paas $1 stop
+		StandardOutput=append:$PAAS_HOME/vcap/sys/log/$1.start.log
+		StandardError=inherit
+		# It may wait for a service on another host.
+		TimeoutStartSec=infinity
+		TimeoutStopSec=60
+
+		[Install]
+		WantedBy=multi-user.target
+	END
+	if cmp -s "$unit" "$unit.new"; then
+		rm -f "$unit.new"
+	else
+		mv "$unit.new" "$unit"
+		systemctl daemon-reload
+	fi
+	systemctl enable --quiet "$(unit_of "$1")"
+}
+
+# Where there is no rendered configuration, the release believes that it never ran: then it drops the
+# database of uaa or of the cloud controller on this host, and gives its role another password. It's
+# the postgres job that makes both.
+never_the_first_run() {
+	case $1 in
+	uaa | cloud_controller_ng)
+		mark=$PAAS_HOME/vcap/sys/config/$1.yml
+		if [ -e "$mark" ]; then return 0; fi
+		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
+		as_user touch "$mark"
+		log "$1: kept from dropping its database, as the release does at what it takes for its first run"
+		;;
+	esac
+}
+
+# start_plain COMPONENT: has it running with the settings as they are now.
+start_plain() {
+	never_the_first_run "$1"
+	as_user mkdir -p "$PAAS_HOME/vcap/sys/log"
+	write_unit "$1"
+	wanted=$(plain_identity "$1")
+	started=$PAAS_ROOT/started/$1
+	if systemctl is-active --quiet "$(unit_of "$1")" && plain_runs "$1" >/dev/null &&
+		[ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
+		log "$1: runs with the present settings"
+		return 0
+	fi
+	halt_plain "$1"
+	mkdir -p "$PAAS_ROOT/started"
+	output=$PAAS_HOME/vcap/sys/log/$1.start.log
+	as_user rm -f "$output"
+	# It may wait for ever for what never comes.
+	if ! timeout 300 systemctl start "$(unit_of "$1")"; then
+		show_start "$output"
+		fail "bin/paas $1 start failed"
+	fi
+	show_start "$output"
+	failed=$(failed_commands "$output")
+	if [ -n "$failed" ]; then fail "bin/paas $1 start: a command in it failed: $failed"; fi
+	# Only now: what ends before this is started once more.
+	printf '%s\n' "$wanted" >"$started"
+}
+
+show_start() {
+	if [ -e "$1" ]; then sed 's/\x1b\[[0-9;]*m//g' "$1" | tail -n 30; fi
+}
+
+# Ends what runs, whoever started it.
+halt_plain() {
+	rm -f "$PAAS_ROOT/started/$1"
+	systemctl stop "$(unit_of "$1")" 2>/dev/null || :
+	if plain_runs "$1" >/dev/null; then
+		timeout 60 runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" \
+			PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$1" stop </dev/null >/dev/null 2>&1 || :
+	fi
+	begun=$(now)
+	while plain_runs "$1" >/dev/null; do
+		if [ $(($(now) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
+		sleep 0.5
+	done
+}
+
+# Stops it, also for the time after a reboot.
+stop_plain() {
+	if systemctl cat -- "$(unit_of "$1")" >/dev/null 2>&1; then systemctl disable --quiet "$(unit_of "$1")"; fi
+	halt_plain "$1"
+	log "$1: stopped"
+}
+
+# drop_unit COMPONENT: takes its unit away, where there is one.
+drop_unit() {
+	if ! [ -e "$UNITS/$(unit_of "$1")" ]; then return 0; fi
+	systemctl disable --quiet "$(unit_of "$1")"
+	systemctl stop "$(unit_of "$1")"
+	rm -f "$UNITS/$(unit_of "$1")"
+	systemctl daemon-reload
+}
+
+# stop_service COMPONENT: stops it for good; a release that is gone already is no error.
+stop_service() {
+	if [ -x "$RELEASE/bin/paas" ]; then paas "$1" stop; fi
+	drop_unit "$1"
+}
+
+# service_healthy COMPONENT: the release says so, as far as it can be believed.
+service_healthy() {
+	if is_plain "$1"; then
+		if said=$(plain_runs "$1"); then return 0; fi
+	elif said=$(run_paas "$1" status 2>&1); then
+		return 0
+	fi
+	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
+	return 1
+}
+
+# is_dead COMPONENT: nothing of it is left that could still become ready.
+is_dead() {
+	is_plain "$1" || return 1
+	case $(systemctl is-active "$(unit_of "$1")" || :) in
+	inactive | failed) return 0 ;;
+	esac
+	return 1
+}

@@ -32,13 +32,24 @@ listening_ports() {
 	done
 }
 
-# Runs one step's check, only where the step has left a receipt.
+# A file system that hangs, such as a mount whose server is gone, holds up who asks for its size.
+free_space() {
+	code=0
+	said=$(timeout -s KILL 20 df -Pk /var/lib 2>/dev/null) || code=$?
+	case $code in
+	0) printf '%s\n' "$said" | awk 'NR == 2 { print "disk_free_kib " $4 }' ;;
+	124 | 137) echo 'disk_hangs 20' ;;
+	esac
+}
+
+# Runs one step's check, only where the step has left a receipt. Checks run at once: the line that
+# one prints is short enough to stay whole.
 check_health() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if said=$(printf '%s\n' "$2" | timeout 60 sh 2>&1); then
+	if said=$(printf '%s\n' "$2" | timeout -k 5 60 sh 2>&1); then
 		printf 'healthy %s\n' "$1"
 	else
-		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1)"
+		printf 'unhealthy %s %s\n' "$1" "$(printf '%s\n' "$said" | tail -n 1 | cut -c 1-2000)"
 	fi
 }
 
@@ -51,7 +62,7 @@ at_work() {
 # Tells whether a step's instance leads the others, only where the step has left a receipt.
 check_leader() {
 	if ! [ -e "$root/receipts/$1.json" ]; then return 0; fi
-	if printf '%s\n' "$2" | timeout 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
+	if printf '%s\n' "$2" | timeout -k 5 30 sh >/dev/null 2>&1; then printf 'leader %s\n' "$1"; fi
 }
 
 # Who has the host now, and whether a controller follows that step. The lock itself isn't touched:
@@ -65,22 +76,101 @@ holder() {
 	fi
 }
 
+# For a receipt of an older version, which names no cluster: what lies beside its run names it.
+built_for() {
+	if grep -qF '"cluster_id":"' "$2"; then return 0; fi
+	run=$(sed -n 's/.*"run":"\([A-Za-z0-9._-]*\)".*/\1/p' "$2" | tail -n 1)
+	if ! [ -r "$root/runs/$run/$1/about" ]; then return 0; fi
+	printf 'built_for %s %s\n' "$1" "$(head -n 1 "$root/runs/$run/$1/about")"
+}
+
 os_release
 holder
 if [ -d /run/systemd/system ]; then echo 'init systemd'; else echo 'init other'; fi
-df -Pk /var/lib 2>/dev/null | awk 'NR == 2 { print "disk_free_kib " $4 }'
+free_space
 listening_ports
 for file in "$root"/receipts/*.json; do
 	if ! [ -e "$file" ]; then continue; fi
 	step=${file##*/}
 	printf 'receipt %s %s\n' "${step%.json}" "$(tr '\n' ' ' <"$file")"
+	built_for "${step%.json}" "$file"
+done
+for file in "$root"/clusters/*.json; do
+	if ! [ -e "$file" ]; then continue; fi
+	cluster=${file##*/}
+	printf 'cluster %s %s\n' "${cluster%.json}" "$(tr '\n' ' ' <"$file")"
 done
 for file in "$root"/secrets/*; do
 	if ! [ -f "$file" ]; then continue; fi
 	printf 'secret %s %s\n' "${file##*/}" "$(head -n 1 "$file")"
 done
-check_health bootstrap 'test -x /home/paas/paas-release.git/bin/paas || { echo /home/paas/paas-release.git/bin/paas is missing; exit 1; }
-'
+for file in "$root"/secrets/*/*; do
+	if ! [ -f "$file" ]; then continue; fi
+	cluster=${file%/*}
+	printf 'kept %s %s %s\n' "${cluster##*/}" "${file##*/}" "$(head -n 1 "$file")"
+done
+check_health bootstrap '# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
+# architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
+# installed where an installed package provides it, as mawk provides awk.
+
+package_is_installed() {
+	name=${1%%=*}
+	# One line for each architecture; a package that has to be reinstalled isn'\''t there.
+	found=$(dpkg-query -W -f '\''${db:Status-Status} ${db:Status-Eflag} ${Version}\n'\'' "$name" 2>/dev/null) || found='\'''\''
+	case $1 in
+	*=*) printf '\''%s\n'\'' "$found" | grep -qxF "installed ok ${1#*=}" ;;
+	*) printf '\''%s\n'\'' "$found" | grep -q '\''^installed ok '\'' || package_is_provided "$1" ;;
+	esac
+}
+
+package_is_provided() {
+	dpkg-query -W -f '\''${db:Status-Status}\t${Provides}\n'\'' | awk -F '\''\t'\'' -v name="$1" '\''
+		$1 == "installed" {
+			count = split($2, provided, /, */)
+			for (i = 1; i <= count; i++) {
+				sub(/[ (:].*/, "", provided[i])
+				if (provided[i] == name) found = 1
+			}
+		}
+		END { exit !found }
+	'\''
+}
+
+# Names the wanted packages that aren'\''t installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! package_is_installed "$package"; then printf '\''%s\n'\'' "$package"; fi
+	done
+}
+
+# Says what there is in place of a wanted package.
+instead_of_package() {
+	found=$(dpkg-query -W -f '\''${db:Status-Status} ${Version}\n'\'' "${1%%=*}" 2>/dev/null | head -n 1) || found='\'''\''
+	case $found in
+	'\'''\'' | not-installed* | config-files*) printf "%s isn'\''t installed" "${1%%=*}" ;;
+	'\''installed '\''*) printf '\''%s is %s, and %s is wanted'\'' "${1%%=*}" "${found#* }" "${1#*=}" ;;
+	*) printf '\''%s is %s'\'' "${1%%=*}" "${found%% *}" ;;
+	esac
+}
+
+# need_packages WANTED…: ends with 1 and a line that names all that is missing.
+need_packages() {
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then return 0; fi
+	said='\'''\''
+	for package in $missing; do said="$said${said:+; }$(instead_of_package "$package")"; done
+	printf '\''%s; bootstrap installs it\n'\'' "$said"
+	exit 1
+}
+
+need_packages ca-certificates curl mariadb-server python3
+home=/home/paas
+account_home=$(getent passwd -- paas | cut -d : -f 6)
+home=${account_home:-$home}
+paas=$home/paas-release.git/bin/paas
+test -x "$paas" || { echo "$paas is missing"; exit 1; }
+exit 0
+' &
 check_health mysql_gateway '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
 # closed, and both outputs go to the step'\''s log.
@@ -92,6 +182,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.175
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -101,6 +196,11 @@ log() {
 fail() {
 	printf '\''error: %s\n'\'' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -114,14 +214,20 @@ as_user() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW'\''s content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn'\''t there yet gets NEW'\''s own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn'\''t there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn'\''t there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -138,6 +244,19 @@ put_new() {
 # need_file FILE: tells early and plainly when a release doesn'\''t fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# need_package NAME: tells early and plainly that a package isn'\''t there, and what to do.
+need_package() {
+	if package_is_installed "$1"; then return 0; fi
+	# What bootstrap was last asked to install here, perhaps with an architecture or a version.
+	listed=$(grep -o '\''"packages":{"value":\[[^]]*\]}'\'' "$PAAS_ROOT/receipts/bootstrap.json" 2>/dev/null | head -n 1) || listed='\'''\''
+	case $listed in
+	*"\"$1\""* | *"\"$1="* | *"\"$1:"*)
+		fail "$(instead_of_package "$1"): bootstrap installed it, and it was removed since; run \`bootstrap\`, which installs it again"
+		;;
+	*) fail "$(instead_of_package "$1"); add it to \`packages\` in the cluster file" ;;
+	esac
 }
 
 # protect FILE: a file that holds a password is the login user'\''s alone.
@@ -373,9 +492,9 @@ halt_plain() {
 		timeout 60 runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" \
 			PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$1" stop </dev/null >/dev/null 2>&1 || :
 	fi
-	begun=$(date +%s)
+	begun=$(now)
 	while plain_runs "$1" >/dev/null; do
-		if [ $(($(date +%s) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
+		if [ $(($(now) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
 		sleep 0.5
 	done
 }
@@ -422,6 +541,60 @@ is_dead() {
 	return 1
 }
 
+# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
+# architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
+# installed where an installed package provides it, as mawk provides awk.
+
+package_is_installed() {
+	name=${1%%=*}
+	# One line for each architecture; a package that has to be reinstalled isn'\''t there.
+	found=$(dpkg-query -W -f '\''${db:Status-Status} ${db:Status-Eflag} ${Version}\n'\'' "$name" 2>/dev/null) || found='\'''\''
+	case $1 in
+	*=*) printf '\''%s\n'\'' "$found" | grep -qxF "installed ok ${1#*=}" ;;
+	*) printf '\''%s\n'\'' "$found" | grep -q '\''^installed ok '\'' || package_is_provided "$1" ;;
+	esac
+}
+
+package_is_provided() {
+	dpkg-query -W -f '\''${db:Status-Status}\t${Provides}\n'\'' | awk -F '\''\t'\'' -v name="$1" '\''
+		$1 == "installed" {
+			count = split($2, provided, /, */)
+			for (i = 1; i <= count; i++) {
+				sub(/[ (:].*/, "", provided[i])
+				if (provided[i] == name) found = 1
+			}
+		}
+		END { exit !found }
+	'\''
+}
+
+# Names the wanted packages that aren'\''t installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! package_is_installed "$package"; then printf '\''%s\n'\'' "$package"; fi
+	done
+}
+
+# Says what there is in place of a wanted package.
+instead_of_package() {
+	found=$(dpkg-query -W -f '\''${db:Status-Status} ${Version}\n'\'' "${1%%=*}" 2>/dev/null | head -n 1) || found='\'''\''
+	case $found in
+	'\'''\'' | not-installed* | config-files*) printf "%s isn'\''t installed" "${1%%=*}" ;;
+	'\''installed '\''*) printf '\''%s is %s, and %s is wanted'\'' "${1%%=*}" "${found#* }" "${1#*=}" ;;
+	*) printf '\''%s is %s'\'' "${1%%=*}" "${found%% *}" ;;
+	esac
+}
+
+# need_packages WANTED…: ends with 1 and a line that names all that is missing.
+need_packages() {
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then return 0; fi
+	said='\'''\''
+	for package in $missing; do said="$said${said:+; }$(instead_of_package "$package")"; done
+	printf '\''%s; bootstrap installs it\n'\'' "$said"
+	exit 1
+}
+
 # Looks once whether everything answers; prints the first thing that doesn'\''t.
 check_health() {
 	:
@@ -432,25 +605,76 @@ check_health() {
 	http_answers 8085 /health || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log build_dir/log/mysql_gateway.log
-	show_log vcap/sys/log/mysql_gateway.log
-	show_log vcap/sys/log/mysql_gateway.stdout.log
-	show_log vcap/sys/log/mysql_gateway.stderr.log
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began='\'''\''
+logs_began='\'''\''
+
+# Begins to watch the step: where it fails, whatever line it is, its services'\'' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n '\''s/^-- cursor: //p'\'') || journal_began='\'''\''
+	note_log build_dir/log/mysql_gateway.log
+	note_log vcap/sys/log/mysql_gateway.log
+	note_log vcap/sys/log/mysql_gateway.stdout.log
+	note_log vcap/sys/log/mysql_gateway.stderr.log
+	trap '\''tell_failure $?'\'' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user'\''s home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step'\''s own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '\''=== what its services say'\''
+	show_log build_dir/log/mysql_gateway.log
+	show_log vcap/sys/log/mysql_gateway.log
+	show_log vcap/sys/log/mysql_gateway.stdout.log
+	show_log vcap/sys/log/mysql_gateway.stderr.log
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '\''%s\n'\'' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\''\000'\'' | cut -c -400
 }
 
 # Tells what is over and won'\''t come up any more.
@@ -464,15 +688,13 @@ find_dead() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		if dead=$(find_dead); then
-			show_logs
 			fail "$dead ended soon after its start: $said"
 		fi
 		sleep "$pause"
@@ -482,7 +704,7 @@ wait_healthy() {
 }
 
 check_health
-'
+' &
 check_health mysql_node '#!/bin/sh
 # What every script begins with. Runs as root under the on-host supervisor; standard input is
 # closed, and both outputs go to the step'\''s log.
@@ -494,6 +716,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.175
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -503,6 +730,11 @@ log() {
 fail() {
 	printf '\''error: %s\n'\'' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -516,14 +748,20 @@ as_user() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW'\''s content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn'\''t there yet gets NEW'\''s own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn'\''t there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn'\''t there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -540,6 +778,19 @@ put_new() {
 # need_file FILE: tells early and plainly when a release doesn'\''t fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# need_package NAME: tells early and plainly that a package isn'\''t there, and what to do.
+need_package() {
+	if package_is_installed "$1"; then return 0; fi
+	# What bootstrap was last asked to install here, perhaps with an architecture or a version.
+	listed=$(grep -o '\''"packages":{"value":\[[^]]*\]}'\'' "$PAAS_ROOT/receipts/bootstrap.json" 2>/dev/null | head -n 1) || listed='\'''\''
+	case $listed in
+	*"\"$1\""* | *"\"$1="* | *"\"$1:"*)
+		fail "$(instead_of_package "$1"): bootstrap installed it, and it was removed since; run \`bootstrap\`, which installs it again"
+		;;
+	*) fail "$(instead_of_package "$1"); add it to \`packages\` in the cluster file" ;;
+	esac
 }
 
 # protect FILE: a file that holds a password is the login user'\''s alone.
@@ -775,9 +1026,9 @@ halt_plain() {
 		timeout 60 runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" \
 			PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$1" stop </dev/null >/dev/null 2>&1 || :
 	fi
-	begun=$(date +%s)
+	begun=$(now)
 	while plain_runs "$1" >/dev/null; do
-		if [ $(($(date +%s) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
+		if [ $(($(now) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
 		sleep 0.5
 	done
 }
@@ -824,6 +1075,60 @@ is_dead() {
 	return 1
 }
 
+# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
+# architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
+# installed where an installed package provides it, as mawk provides awk.
+
+package_is_installed() {
+	name=${1%%=*}
+	# One line for each architecture; a package that has to be reinstalled isn'\''t there.
+	found=$(dpkg-query -W -f '\''${db:Status-Status} ${db:Status-Eflag} ${Version}\n'\'' "$name" 2>/dev/null) || found='\'''\''
+	case $1 in
+	*=*) printf '\''%s\n'\'' "$found" | grep -qxF "installed ok ${1#*=}" ;;
+	*) printf '\''%s\n'\'' "$found" | grep -q '\''^installed ok '\'' || package_is_provided "$1" ;;
+	esac
+}
+
+package_is_provided() {
+	dpkg-query -W -f '\''${db:Status-Status}\t${Provides}\n'\'' | awk -F '\''\t'\'' -v name="$1" '\''
+		$1 == "installed" {
+			count = split($2, provided, /, */)
+			for (i = 1; i <= count; i++) {
+				sub(/[ (:].*/, "", provided[i])
+				if (provided[i] == name) found = 1
+			}
+		}
+		END { exit !found }
+	'\''
+}
+
+# Names the wanted packages that aren'\''t installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! package_is_installed "$package"; then printf '\''%s\n'\'' "$package"; fi
+	done
+}
+
+# Says what there is in place of a wanted package.
+instead_of_package() {
+	found=$(dpkg-query -W -f '\''${db:Status-Status} ${Version}\n'\'' "${1%%=*}" 2>/dev/null | head -n 1) || found='\'''\''
+	case $found in
+	'\'''\'' | not-installed* | config-files*) printf "%s isn'\''t installed" "${1%%=*}" ;;
+	'\''installed '\''*) printf '\''%s is %s, and %s is wanted'\'' "${1%%=*}" "${found#* }" "${1#*=}" ;;
+	*) printf '\''%s is %s'\'' "${1%%=*}" "${found%% *}" ;;
+	esac
+}
+
+# need_packages WANTED…: ends with 1 and a line that names all that is missing.
+need_packages() {
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then return 0; fi
+	said='\'''\''
+	for package in $missing; do said="$said${said:+; }$(instead_of_package "$package")"; done
+	printf '\''%s; bootstrap installs it\n'\'' "$said"
+	exit 1
+}
+
 # Looks once whether everything answers; prints the first thing that doesn'\''t.
 check_health() {
 	:
@@ -834,25 +1139,76 @@ check_health() {
 	http_answers 8086 /health || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log build_dir/log/mysql_node.log
-	show_log vcap/sys/log/mysql_node.log
-	show_log vcap/sys/log/mysql_node.stdout.log
-	show_log vcap/sys/log/mysql_node.stderr.log
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began='\'''\''
+logs_began='\'''\''
+
+# Begins to watch the step: where it fails, whatever line it is, its services'\'' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n '\''s/^-- cursor: //p'\'') || journal_began='\'''\''
+	note_log build_dir/log/mysql_node.log
+	note_log vcap/sys/log/mysql_node.log
+	note_log vcap/sys/log/mysql_node.stdout.log
+	note_log vcap/sys/log/mysql_node.stderr.log
+	trap '\''tell_failure $?'\'' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user'\''s home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step'\''s own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '\''=== what its services say'\''
+	show_log build_dir/log/mysql_node.log
+	show_log vcap/sys/log/mysql_node.log
+	show_log vcap/sys/log/mysql_node.stdout.log
+	show_log vcap/sys/log/mysql_node.stderr.log
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '\''%s\n'\'' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\''\000'\'' | cut -c -400
 }
 
 # Tells what is over and won'\''t come up any more.
@@ -866,15 +1222,13 @@ find_dead() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		if dead=$(find_dead); then
-			show_logs
 			fail "$dead ended soon after its start: $said"
 		fi
 		sleep "$pause"
@@ -884,6 +1238,15 @@ wait_healthy() {
 }
 
 check_health
-'
+' &
+wait
 # Last, so that the time that the checks took doesn't look like a wrong clock.
 date '+clock %s'
+#!/bin/sh
+# Prints what tells one machine from another, whatever its addresses: "key value". Changes nothing.
+# Containers on one kernel have its boot in common, but not their processes. lib/plan/machine.rs
+# judges it.
+set -eu
+printf 'boot %s %s\n' "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" \
+	"$(readlink /proc/self/ns/pid 2>/dev/null)"
+printf 'machine_id %s\n' "$(cat /etc/machine-id 2>/dev/null)"

@@ -9,6 +9,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.8.5.11
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -18,6 +23,11 @@ log() {
 fail() {
 	printf 'error: %s\n' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -31,14 +41,20 @@ as_user() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn't there yet gets NEW's own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn't there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn't there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -55,6 +71,19 @@ put_new() {
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# need_package NAME: tells early and plainly that a package isn't there, and what to do.
+need_package() {
+	if package_is_installed "$1"; then return 0; fi
+	# What bootstrap was last asked to install here, perhaps with an architecture or a version.
+	listed=$(grep -o '"packages":{"value":\[[^]]*\]}' "$PAAS_ROOT/receipts/bootstrap.json" 2>/dev/null | head -n 1) || listed=''
+	case $listed in
+	*"\"$1\""* | *"\"$1="* | *"\"$1:"*)
+		fail "$(instead_of_package "$1"): bootstrap installed it, and it was removed since; run \`bootstrap\`, which installs it again"
+		;;
+	*) fail "$(instead_of_package "$1"); add it to \`packages\` in the cluster file" ;;
+	esac
 }
 
 # protect FILE: a file that holds a password is the login user's alone.
@@ -438,6 +467,60 @@ set_assignment() {
 	edit_setting "$1" "$2" "$3" assignment
 }
 
+# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
+# architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
+# installed where an installed package provides it, as mawk provides awk.
+
+package_is_installed() {
+	name=${1%%=*}
+	# One line for each architecture; a package that has to be reinstalled isn't there.
+	found=$(dpkg-query -W -f '${db:Status-Status} ${db:Status-Eflag} ${Version}\n' "$name" 2>/dev/null) || found=''
+	case $1 in
+	*=*) printf '%s\n' "$found" | grep -qxF "installed ok ${1#*=}" ;;
+	*) printf '%s\n' "$found" | grep -q '^installed ok ' || package_is_provided "$1" ;;
+	esac
+}
+
+package_is_provided() {
+	dpkg-query -W -f '${db:Status-Status}\t${Provides}\n' | awk -F '\t' -v name="$1" '
+		$1 == "installed" {
+			count = split($2, provided, /, */)
+			for (i = 1; i <= count; i++) {
+				sub(/[ (:].*/, "", provided[i])
+				if (provided[i] == name) found = 1
+			}
+		}
+		END { exit !found }
+	'
+}
+
+# Names the wanted packages that aren't installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! package_is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# Says what there is in place of a wanted package.
+instead_of_package() {
+	found=$(dpkg-query -W -f '${db:Status-Status} ${Version}\n' "${1%%=*}" 2>/dev/null | head -n 1) || found=''
+	case $found in
+	'' | not-installed* | config-files*) printf "%s isn't installed" "${1%%=*}" ;;
+	'installed '*) printf '%s is %s, and %s is wanted' "${1%%=*}" "${found#* }" "${1#*=}" ;;
+	*) printf '%s is %s' "${1%%=*}" "${found%% *}" ;;
+	esac
+}
+
+# need_packages WANTED…: ends with 1 and a line that names all that is missing.
+need_packages() {
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then return 0; fi
+	said=''
+	for package in $missing; do said="$said${said:+; }$(instead_of_package "$package")"; done
+	printf '%s; bootstrap installs it\n' "$said"
+	exit 1
+}
+
 # Looks once whether everything answers; prints the first thing that doesn't.
 check_health() {
 	:
@@ -445,22 +528,69 @@ check_health() {
 	tcp_answers 9999 || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	journalctl -q --no-pager -n 30 -u pgpool2 2>/dev/null || :
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began=''
+logs_began=''
+
+# Begins to watch the step: where it fails, whatever line it is, its services' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p') || journal_began=''
+	trap 'tell_failure $?' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user's home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step's own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '=== what its services say'
+	show_journal pgpool2
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '%s\n' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\000' | cut -c -400
 }
 
 # Tells what is over and won't come up any more.
@@ -473,15 +603,13 @@ find_dead() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=90
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		if dead=$(find_dead); then
-			show_logs
 			fail "$dead ended soon after its start: $said"
 		fi
 		sleep "$pause"
@@ -490,40 +618,70 @@ wait_healthy() {
 	log healthy
 }
 
-# Installing Debian's packages, whatever an earlier try has left. Needs the caller's log and fail.
+watch_step
+
+# Installing Debian's packages, whatever an earlier try has left. Needs installed.sh, and the
+# caller's log, fail and now.
+
+# What apt or dpkg said last.
+package_words=/run/paas-cluster-build.packages
+
+# Runs apt or dpkg so that nobody is asked anything, and shows and keeps what it says. A
+# configuration file that was changed here stays as it is, and no service is restarted behind our
+# back.
+quietly() {
+	rm -f "$package_words.failed"
+	{
+		env DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none UCF_FORCE_CONFFOLD=1 \
+			NEEDRESTART_MODE=l NEEDRESTART_SUSPEND=1 "$@" </dev/null 2>&1 ||
+			: >"$package_words.failed"
+	} | tee "$package_words"
+	! [ -e "$package_words.failed" ]
+}
 
 # apt waits by itself for another program that holds dpkg's lock (the first boot's automatic
 # upgrade, for example), but not for the lock of the package lists.
 apt() {
-	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 "$@"
+	quietly apt-get -q -y -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 
-update_lists() {
-	tries=0
-	until said=$(apt update 2>&1); do
-		case $said in
-		*'Could not get lock'*) ;;
-		*)
-			printf '%s\n' "$said" | tail -n 5
-			fail 'the package lists could not be updated; is the package mirror reachable?'
-			;;
-		esac
-		tries=$((tries + 1))
-		if [ "$tries" -ge 300 ]; then fail 'another program holds the package lists for ten minutes'; fi
-		if [ "$tries" -eq 1 ]; then log 'waiting for the lock of the package lists'; fi
+# Tells whether apt or dpkg gave up because another program is at work.
+met_a_lock() {
+	grep -qE 'Could not get lock|locked by another process' "$package_words"
+}
+
+# Runs a command of apt or dpkg that doesn't wait by itself for another program's lock. A lock is
+# the kernel's, so one that a dead program has left is none.
+in_turn() {
+	began=$(now)
+	until "$@"; do
+		if ! met_a_lock; then return 1; fi
+		if [ $(($(now) - began)) -ge 900 ]; then fail 'another program has the packages locked for a quarter of an hour'; fi
+		log 'waiting for the program that has the lock'
 		sleep 2
 	done
 }
 
-is_installed() {
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+# What apt could not fetch, for the message if a package then can't be had.
+lists_problem=''
+
+update_lists() {
+	if ! in_turn apt update; then
+		# A power loss may have left half of a list, which apt keeps and can't read.
+		if ! lists_are_damaged; then lists_failed; fi
+		rm -rf /var/lib/apt/lists/*
+		in_turn apt update || lists_failed
+	fi
+	lists_problem=$(grep -E '^[WE]:.*[Ff]ailed' "$package_words" | tail -n 1)
 }
 
-# Names the wanted packages that are not installed, one a line.
-missing_packages() {
-	for package in "$@"; do
-		if ! is_installed "$package"; then printf '%s\n' "$package"; fi
-	done
+lists_are_damaged() {
+	grep -qE 'could not be parsed|Unable to parse|Encountered a section|MergeList|Splitting up' "$package_words"
+}
+
+lists_failed() {
+	fail "the package lists could not be updated; is the package mirror reachable? $(grep '^E:' "$package_words" | tail -n 1)"
 }
 
 # The lists are good when they're there and were fetched within a day; their own times are the
@@ -533,28 +691,122 @@ lists_are_fresh() {
 		[ -n "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1)" ]
 }
 
-install_packages() {
-	if [ -n "$(dpkg --audit 2>/dev/null)" ]; then
-		log 'finishing an interrupted installation'
-		apt -f install
-		dpkg --configure -a
+# --- after an interruption --------------------------------------------------------------------
+
+# Prints the packages that are neither installed nor not installed, one a line: what is wanted of
+# it, whether it has to be reinstalled, how far it is, its name.
+broken_packages() {
+	dpkg-query -W -f '${db:Status-Want} ${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' |
+		awk '$2 != "ok" || $3 ~ /^(half-|unpacked|triggers-)/'
+}
+
+# dpkg writes into its journal before its status file; what is there at its end was interrupted.
+dpkg_was_interrupted() {
+	[ -n "$(find /var/lib/dpkg/updates -name '[0-9]*' 2>/dev/null | head -n 1)" ] ||
+		[ -n "$(broken_packages)" ]
+}
+
+configure_all() {
+	in_turn quietly dpkg --force-confdef --force-confold --configure -a
+}
+
+# Unpacks a half-unpacked package again. Where no archive of it can be had it goes: what needs it
+# installs it again.
+reinstall_package() {
+	if apt --no-install-recommends --reinstall install "$1"; then return 0; fi
+	in_turn quietly dpkg --force-remove-reinstreq --remove "$1"
+}
+
+# Finishes what dpkg had begun when it was killed. What can't be finished is told, and is an error
+# only where a wanted package needs it.
+heal_packages() {
+	if ! dpkg_was_interrupted; then return 0; fi
+	log 'finishing an interrupted installation'
+	configure_all || log 'not everything could be configured yet'
+	half=$(broken_packages | awk '$2 != "ok" || $3 == "half-installed" { print $1, $4 }')
+	if [ -n "$half" ]; then
+		if ! lists_are_fresh; then update_lists; fi
+		for package in $(printf '%s\n' "$half" | awk '$1 == "install" || $1 == "hold" { print $2 }'); do
+			reinstall_package "$package" || log "$package could not be reinstalled"
+		done
+		for package in $(printf '%s\n' "$half" | awk '$1 != "install" && $1 != "hold" { print $2 }'); do
+			in_turn quietly dpkg --force-remove-reinstreq --remove "$package" || log "$package could not be removed"
+		done
 	fi
+	if dpkg_was_interrupted; then
+		# What they depend on may be missing.
+		apt --no-remove -f install || :
+		configure_all || :
+	fi
+	broken=$(broken_packages | awk '{ print $4 " (" $3 ")" }' | tr '\n' ' ')
+	if [ -n "$broken" ]; then log "still not whole: $broken"; fi
+}
+
+# --- installing -------------------------------------------------------------------------------
+
+# Why a wanted package can't be had, as far as apt's lists tell.
+why_not_installed() {
+	versions=$(apt-cache madison "${1%%=*}" 2>/dev/null | awk '{ print $3 }' | sort -u | tr '\n' ' ')
+	# What provides it, where it is but a name.
+	providers=$(apt-cache showpkg "${1%%=*}" 2>/dev/null | awk '
+		found { print $1 }
+		/^Reverse Provides:/ { found = 1 }
+	' | sort -u | tr '\n' ' ')
+	case $1 in
+	*=*)
+		if [ -n "$versions" ]; then
+			case " $versions" in
+			*" ${1#*=} "*) ;;
+			*) printf '; of %s there is: %s' "${1%%=*}" "${versions% }" ;;
+			esac
+			return 0
+		fi
+		;;
+	esac
+	if [ -z "$versions" ] && [ -n "$providers" ]; then
+		printf '; several packages provide %s, name one of them: %s' "$1" "${providers% }"
+	elif [ -z "$versions" ]; then
+		printf "; the host's package lists don't have %s" "${1%%=*}"
+		case $1 in
+		*:*) printf ' (dpkg --add-architecture makes another architecture known)' ;;
+		esac
+	fi
+}
+
+# install_packages WANTED…
+install_packages() {
+	heal_packages
 	missing=$(missing_packages "$@")
 	if [ -z "$missing" ]; then
+		rm -f "$package_words"*
 		log 'packages: all there'
 		return 0
 	fi
-	# shellcheck disable=SC2086 # one word for each package; Debian's names hold nothing else
+	# shellcheck disable=SC2086 # one word for each package; they hold neither blanks nor patterns
 	set -- $missing
 	log "packages: installing $*"
 	if ! lists_are_fresh; then update_lists; fi
-	# Lists that are newer on the mirror make a package's file vanish: then once more with new ones.
-	if ! apt --no-install-recommends install "$@"; then
+	# A version that the cluster file names may be older than the one that is there.
+	if ! apt --no-install-recommends --allow-downgrades install "$@"; then
+		# Lists that are newer on the mirror make a package's file vanish, and a power loss may have
+		# left half of a list or of a package: then once more, with everything new.
 		log 'trying again with new package lists'
+		if lists_are_damaged; then rm -rf /var/lib/apt/lists/*; fi
+		quietly apt-get clean || :
 		update_lists
-		apt --no-install-recommends install "$@" || fail "could not install: $*"
+		heal_packages
+		apt --no-install-recommends --allow-downgrades install "$@" || :
+	fi
+	missing=$(missing_packages "$@")
+	rm -f "$package_words"*
+	if [ -n "$missing" ]; then
+		why=$(for package in $missing; do why_not_installed "$package"; done)
+		if [ -n "$lists_problem" ]; then why="$why; the package lists could not be updated: $lists_problem"; fi
+		fail "could not install: $(printf '%s' "$missing" | tr '\n' ' ')$why"
 	fi
 }
+
+# --- the site's own ---------------------------------------------------------------------------
 
 # use_site_repository URL: apt knows the site's own packages from then on. The repository lies in the
 # site's own network; its Release file has a signature where the site made one, and
@@ -564,10 +816,10 @@ use_site_repository() {
 	printf 'deb [trusted=yes] %s ./\n' "$1" >"$list.new"
 	chmod 0644 "$list.new"
 	mv "$list.new" "$list"
-	begin=$(date +%s)
+	begin=$(now)
 	until said=$(apt -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 update 2>&1) &&
 		! printf '%s\n' "$said" | grep -qE '^(W|E|Err)'; do
-		if [ $(($(date +%s) - begin)) -ge 60 ]; then
+		if [ $(($(now) - begin)) -ge 60 ]; then
 			printf '%s\n' "$said" | tail -n 5
 			fail "the site's repository $1 can't be read"
 		fi

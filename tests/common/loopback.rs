@@ -1,6 +1,6 @@
 //! Several hosts on this machine's loopback: a real sshd for each, at an address of its own, in a
-//! mount namespace in which the tool's folder on the host is the test's. Needs root; no machine is
-//! booted.
+//! namespace in which the tool's folder on the host is the test's, and with processes of its own.
+//! Needs root; no machine is booted.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -85,7 +85,10 @@ impl Loopback {
     /// Starts a host's sshd and waits until it listens.
     pub fn up(&mut self, host: usize) {
         let mut child = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-euc"])
+            .args(["--mount", "--propagation", "private"])
+            // Processes of its own, too: that tells one machine from another.
+            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["sh", "-euc"])
             .args([NAMESPACE, "sh"])
             .arg(self.place(host))
             .stdin(Stdio::null())
@@ -196,31 +199,9 @@ impl Loopback {
     }
 }
 
-impl Loopback {
-    /// Ends what still runs of a host's steps: a step outlives its connection, and the test.
-    fn end_steps(&self, host: usize) {
-        let runs = fs::read_dir(self.on(host, "runs")).into_iter().flatten();
-        let runs = runs.map_while(Result::ok).map(|run| run.path());
-        let steps = runs.flat_map(|run| fs::read_dir(run).into_iter().flatten());
-        for step in steps.map_while(Result::ok) {
-            for (file, group) in [("step-pid", "-"), ("pid", "")] {
-                let text = fs::read_to_string(step.path().join(file)).unwrap_or_default();
-                let number = text.trim();
-                let line = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-                if String::from_utf8_lossy(&line).contains("/paas-cluster-build/runs/") {
-                    let whom = format!("{group}{number}");
-                    let _ = Command::new("kill").args(["-KILL", "--", &whom]).status();
-                }
-            }
-        }
-    }
-}
-
 impl Drop for Loopback {
     fn drop(&mut self) {
-        for host in 0..self.servers.len() {
-            self.end_steps(host);
-        }
+        // With a host's first process all of its others end, steps that outlived their connection too.
         for child in self.servers.iter_mut().flatten() {
             let _ = child.kill();
             let _ = child.wait();

@@ -323,5 +323,8 @@ fn declared(template: &Path) -> String {
         .filter(|name| !["paas_user", "paas_home", "own_address"].contains(name))
         .collect();
     let values = names.iter().map(|name| format!("  {name}: {{value: x}}\n"));
-    format!("units: [x]\nvalues:\n{}", values.collect::<String>())
+    match names.is_empty() {
+        true => "units: [x]\n".to_owned(),
+        false => format!("units: [x]\nvalues:\n{}", values.collect::<String>()),
+    }
 }

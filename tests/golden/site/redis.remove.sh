@@ -9,6 +9,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.0.0.7
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -18,6 +23,11 @@ log() {
 fail() {
 	printf 'error: %s\n' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -31,14 +41,20 @@ as_user() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn't there yet gets NEW's own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn't there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn't there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -55,6 +71,19 @@ put_new() {
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# need_package NAME: tells early and plainly that a package isn't there, and what to do.
+need_package() {
+	if package_is_installed "$1"; then return 0; fi
+	# What bootstrap was last asked to install here, perhaps with an architecture or a version.
+	listed=$(grep -o '"packages":{"value":\[[^]]*\]}' "$PAAS_ROOT/receipts/bootstrap.json" 2>/dev/null | head -n 1) || listed=''
+	case $listed in
+	*"\"$1\""* | *"\"$1="* | *"\"$1:"*)
+		fail "$(instead_of_package "$1"): bootstrap installed it, and it was removed since; run \`bootstrap\`, which installs it again"
+		;;
+	*) fail "$(instead_of_package "$1"); add it to \`packages\` in the cluster file" ;;
+	esac
 }
 
 # protect FILE: a file that holds a password is the login user's alone.
@@ -290,9 +319,9 @@ halt_plain() {
 		timeout 60 runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" \
 			PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$1" stop </dev/null >/dev/null 2>&1 || :
 	fi
-	begun=$(date +%s)
+	begun=$(now)
 	while plain_runs "$1" >/dev/null; do
-		if [ $(($(date +%s) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
+		if [ $(($(now) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
 		sleep 0.5
 	done
 }

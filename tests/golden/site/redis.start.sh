@@ -9,6 +9,11 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.0.0.7
+# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
+if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
+	PAAS_HOME=${account_home:-$PAAS_HOME}
+fi
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -18,6 +23,11 @@ log() {
 fail() {
 	printf 'error: %s\n' "$*"
 	exit 1
+}
+
+# Seconds since the machine booted: no clock that somebody sets, so waits are measured by it.
+now() {
+	cut -d . -f 1 /proc/uptime
 }
 
 # Runs a command as the login user, in its home; it reads what is piped into it.
@@ -31,14 +41,20 @@ as_user() {
 }
 
 # put_in_place FILE NEW: FILE gets NEW's content by one rename, keeping owner and mode; an equal
-# content leaves FILE untouched.
+# content leaves FILE untouched. A FILE that isn't there yet gets NEW's own owner and mode.
 put_in_place() {
+	if ! [ -f "$2" ]; then fail "put_in_place $1 $2: $2 isn't there"; fi
+	if [ -d "$1" ]; then fail "put_in_place $1 $2: $1 is a folder"; fi
 	if cmp -s "$1" "$2"; then
 		rm -f "$2"
 		return 0
 	fi
-	chmod --reference="$1" "$2"
-	chown --reference="$1" "$2"
+	if [ -e "$1" ]; then
+		chmod --reference="$1" "$2"
+		chown --reference="$1" "$2"
+	elif ! [ -d "$(dirname "$1")" ]; then
+		fail "put_in_place $1 $2: the folder of $1 isn't there; make it first"
+	fi
 	mv "$2" "$1"
 	log "changed ${1#"$PAAS_HOME"/}"
 }
@@ -55,6 +71,19 @@ put_new() {
 # need_file FILE: tells early and plainly when a release doesn't fit.
 need_file() {
 	if ! [ -f "$1" ]; then fail "$1 is missing; does the release fit, and was the machine bootstrapped?"; fi
+}
+
+# need_package NAME: tells early and plainly that a package isn't there, and what to do.
+need_package() {
+	if package_is_installed "$1"; then return 0; fi
+	# What bootstrap was last asked to install here, perhaps with an architecture or a version.
+	listed=$(grep -o '"packages":{"value":\[[^]]*\]}' "$PAAS_ROOT/receipts/bootstrap.json" 2>/dev/null | head -n 1) || listed=''
+	case $listed in
+	*"\"$1\""* | *"\"$1="* | *"\"$1:"*)
+		fail "$(instead_of_package "$1"): bootstrap installed it, and it was removed since; run \`bootstrap\`, which installs it again"
+		;;
+	*) fail "$(instead_of_package "$1"); add it to \`packages\` in the cluster file" ;;
+	esac
 }
 
 # protect FILE: a file that holds a password is the login user's alone.
@@ -290,9 +319,9 @@ halt_plain() {
 		timeout 60 runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" \
 			PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$1" stop </dev/null >/dev/null 2>&1 || :
 	fi
-	begun=$(date +%s)
+	begun=$(now)
 	while plain_runs "$1" >/dev/null; do
-		if [ $(($(date +%s) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
+		if [ $(($(now) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
 		sleep 0.5
 	done
 }
@@ -339,6 +368,60 @@ is_dead() {
 	return 1
 }
 
+# What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
+# architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
+# installed where an installed package provides it, as mawk provides awk.
+
+package_is_installed() {
+	name=${1%%=*}
+	# One line for each architecture; a package that has to be reinstalled isn't there.
+	found=$(dpkg-query -W -f '${db:Status-Status} ${db:Status-Eflag} ${Version}\n' "$name" 2>/dev/null) || found=''
+	case $1 in
+	*=*) printf '%s\n' "$found" | grep -qxF "installed ok ${1#*=}" ;;
+	*) printf '%s\n' "$found" | grep -q '^installed ok ' || package_is_provided "$1" ;;
+	esac
+}
+
+package_is_provided() {
+	dpkg-query -W -f '${db:Status-Status}\t${Provides}\n' | awk -F '\t' -v name="$1" '
+		$1 == "installed" {
+			count = split($2, provided, /, */)
+			for (i = 1; i <= count; i++) {
+				sub(/[ (:].*/, "", provided[i])
+				if (provided[i] == name) found = 1
+			}
+		}
+		END { exit !found }
+	'
+}
+
+# Names the wanted packages that aren't installed, one a line.
+missing_packages() {
+	for package in "$@"; do
+		if ! package_is_installed "$package"; then printf '%s\n' "$package"; fi
+	done
+}
+
+# Says what there is in place of a wanted package.
+instead_of_package() {
+	found=$(dpkg-query -W -f '${db:Status-Status} ${Version}\n' "${1%%=*}" 2>/dev/null | head -n 1) || found=''
+	case $found in
+	'' | not-installed* | config-files*) printf "%s isn't installed" "${1%%=*}" ;;
+	'installed '*) printf '%s is %s, and %s is wanted' "${1%%=*}" "${found#* }" "${1#*=}" ;;
+	*) printf '%s is %s' "${1%%=*}" "${found%% *}" ;;
+	esac
+}
+
+# need_packages WANTED…: ends with 1 and a line that names all that is missing.
+need_packages() {
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ]; then return 0; fi
+	said=''
+	for package in $missing; do said="$said${said:+; }$(instead_of_package "$package")"; done
+	printf '%s; bootstrap installs it\n' "$said"
+	exit 1
+}
+
 # Looks once whether everything answers; prints the first thing that doesn't.
 check_health() {
 	:
@@ -347,23 +430,71 @@ check_health() {
 	command_succeeds 'redis-cli ping | grep -q PONG' || return 1
 }
 
-# What the service itself says of its trouble.
-show_logs() {
-	:
-	show_log /var/log/redis/redis-server.log
-	journalctl -q --no-pager -n 30 -u redis-server 2>/dev/null || :
+# How far the journal was when the step began, and how long the logs were, in their order.
+journal_began=''
+logs_began=''
+
+# Begins to watch the step: where it fails, whatever line it is, its services' own words are shown.
+watch_step() {
+	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p') || journal_began=''
+	note_log /var/log/redis/redis-server.log
+	trap 'tell_failure $?' EXIT
 }
 
-show_log() {
+# Sets file to the path of a log, which may be relative to the login user's home, and size to its
+# length.
+find_log() {
 	file=$1
 	case $file in
 	/*) ;;
 	*) file=$PAAS_HOME/$file ;;
 	esac
-	if [ -s "$file" ]; then
-		log "--- the end of $file"
-		tail -n 30 "$file"
+	size=$(wc -c 2>/dev/null <"$file") || size=0
+}
+
+note_log() {
+	find_log "$1"
+	logs_began="$logs_began$size "
+}
+
+# The controller shows what stands behind this line apart from the step's own last words.
+tell_failure() {
+	if [ "$1" -eq 0 ]; then return 0; fi
+	set +e
+	echo '=== what its services say'
+	show_log /var/log/redis/redis-server.log
+	show_journal redis-server
+	exit "$1"
+}
+
+# Shows the end of what a log has got since the step began; of one that has got nothing, its end.
+show_log() {
+	began=${logs_began%% *}
+	logs_began=${logs_began#* }
+	find_log "$1"
+	if [ "$size" -eq 0 ]; then return 0; fi
+	if [ "$size" -gt "${began:-0}" ]; then
+		log "--- $file, since the step began"
+		tail -c "+$((began + 1))" "$file" | some_lines 20
+	elif [ "$size" -lt "$began" ]; then
+		log "--- $file, which was begun anew"
+		some_lines 20 <"$file"
+	else
+		log "--- the end of $file, which has got nothing since the step began"
+		some_lines 5 <"$file"
 	fi
+}
+
+show_journal() {
+	said=$(journalctl -q --no-pager -o short-iso -n 20 -u "$1" ${journal_began:+"--after-cursor=$journal_began"} 2>/dev/null)
+	if [ -z "$said" ]; then return 0; fi
+	log "--- the journal of $1, since the step began"
+	printf '%s\n' "$said" | some_lines 20
+}
+
+# The last lines, $1 at most, none too long.
+some_lines() {
+	tail -n "$1" | tr -d '\000' | cut -c -400
 }
 
 # Tells what is over and won't come up any more.
@@ -376,15 +507,13 @@ find_dead() {
 # looks again, less and less often.
 wait_healthy() {
 	limit=30
-	begin=$(date +%s)
+	begin=$(now)
 	pause=0.2
 	until said=$(check_health); do
-		if [ $(($(date +%s) - begin)) -ge "$limit" ]; then
-			show_logs
+		if [ $(($(now) - begin)) -ge "$limit" ]; then
 			fail "not healthy after $limit s: $said"
 		fi
 		if dead=$(find_dead); then
-			show_logs
 			fail "$dead ended soon after its start: $said"
 		fi
 		sleep "$pause"
@@ -392,6 +521,8 @@ wait_healthy() {
 	done
 	log healthy
 }
+
+watch_step
 
 systemctl start redis-server
 

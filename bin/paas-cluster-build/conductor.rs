@@ -216,7 +216,7 @@ impl<'a> Conductor<'a> {
         }
         let outcome = self.unless_interrupted(async { Ok(self.listen(&plan).await) })?;
         for setting in self.transport.unhonoured() {
-            anstream::eprintln!("note: {}", printable(&setting));
+            errln!("note: {}", printable(&setting));
         }
         let mut facts = facts_of(outcome);
         self.forget_the_dead(&mut facts);

@@ -287,6 +287,10 @@ pub(super) fn handshake_error(port: u16, first: &[u8], error: &ssh2::Error) -> T
                 ),
             )
         }
+        ssh2::ErrorCode::Session(code) if TIMEOUT.contains(&code) => TransportError::new(
+            TransportErrorKind::Timeout,
+            format!("the SSH key exchange at port {port} was begun and didn't end in time{said}"),
+        ),
         _ => TransportError::new(
             TransportErrorKind::Protocol,
             format!("the SSH key exchange failed: {}{said}", error.message()),

@@ -171,7 +171,9 @@ impl SshTransport {
         error: &ssh2::Error,
     ) -> TransportError {
         let mut told = connect::handshake_error(target.port, first, error);
-        if first.starts_with(b"SSH-")
+        // What took too long had nothing to compare.
+        if told.kind != TransportErrorKind::Timeout
+            && first.starts_with(b"SSH-")
             && let Ok(Begun { wire, .. }) = connect::connect(target, self.timeout, &self.gates)
             && wire.bound_reads(connect::TIMEOUT).is_ok()
             && let Ok(offers) = kex::offers(&wire)

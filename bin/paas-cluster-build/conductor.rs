@@ -1,22 +1,19 @@
-//! Carries operations out: looks at the hosts, plans, runs, and lets the consumers of events show
+//! Carries operations out: plans, runs, and lets the consumers of events show
 //! and keep what happens.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use paas_cluster_build::engine::{Cancel, Engine, EventSink, Limits, Outcome, event_channel};
 use paas_cluster_build::event::Fact;
-use paas_cluster_build::job::Secrets;
 use paas_cluster_build::journal::{Journal, RunFolder};
 use paas_cluster_build::model::Selection;
-use paas_cluster_build::operation::{self, Operation};
+use paas_cluster_build::operation::Operation;
 use paas_cluster_build::plan::{
-    Belonging, Blocked, Facts, HostFacts, HostState, Plan, Planner, PreparedPackages,
-    PreparedRelease, RunIdentity, blocked, copies, same_machines,
+    Blocked, Plan, Planner, PreparedPackages, PreparedRelease, RunIdentity, blocked,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
@@ -25,14 +22,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
 use crate::args::{Common, Output};
-use crate::commands::build::not_ready;
 use crate::exit::{Exit, Failure};
 use crate::history;
 use crate::identity;
-use crate::patience::{Deadline, Loose, name_the_silent};
-use crate::secrets::{Found, Vault, terminal_reader};
+use crate::patience::{Deadline, Loose};
+use crate::secrets::{Vault, terminal_reader};
 use crate::show::Show;
-use crate::state::{Remembered, remembered, state_dir};
+use crate::state::state_dir;
+use crate::survey::Survey;
 use crate::workspace::Workspace;
 
 /// One command's engine, connections and run identity.
@@ -46,44 +43,23 @@ pub struct Conductor<'a> {
     /// Ctrl-C, listened to from the start: one that is pressed between two waits isn't lost.
     interrupts: Mutex<Signal>,
     reader: Arc<SecretReader>,
-    transport: Arc<SshTransport>,
+    pub(crate) transport: Arc<SshTransport>,
     on_lock: OnLock,
     /// Since when another operator's steps have been waited for.
     waiting_since: Cell<Option<Instant>>,
     /// When the command is ended.
     deadline: Deadline,
     /// Whether the operator has heard of machines that are copies of each other.
-    has_told_copies: Cell<bool>,
+    pub(crate) has_told_copies: Cell<bool>,
     below_min_up: bool,
     /// Or why there is none: what only looks can do without.
-    state_dir: Result<PathBuf, String>,
+    pub(crate) state_dir: Result<PathBuf, String>,
     release: Option<PreparedRelease>,
     packages: Option<PreparedPackages>,
     /// The id that the cluster gets if nobody has built it yet.
-    fresh_id: String,
+    pub(crate) fresh_id: String,
     /// The other clusters that the operator has named.
-    adopted: RefCell<BTreeSet<String>>,
-}
-
-/// What is known before something is decided.
-pub struct Survey {
-    /// The hosts.
-    pub facts: Facts,
-    /// The secrets of the selected components.
-    pub found: Found,
-}
-
-impl Survey {
-    /// What is planned with while nothing is known: stand-ins, or no secrets at all.
-    pub fn blind(secrets: Secrets) -> Survey {
-        Survey {
-            facts: Facts::default(),
-            found: Found {
-                secrets,
-                ..Found::default()
-            },
-        }
-    }
+    pub(crate) adopted: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Conductor<'a> {
@@ -155,89 +131,6 @@ impl<'a> Conductor<'a> {
         self.plan(operation, &survey, false)
     }
 
-    /// Looks at the selected hosts, and at those that keep their secrets, over the connections
-    /// that a run then goes on with; finds the secrets, and makes none. Refuses where two addresses
-    /// are one machine's.
-    pub fn survey(&self, selection: &Selection) -> Result<Survey, Failure> {
-        let facts = self.look(selection, true)?;
-        self.with_secrets(facts, selection)
-    }
-
-    /// Looks at the selected hosts, at those that keep their secrets, and at their fellows; what is
-    /// wrong with the machines is told and no more.
-    pub fn look_to_show(&self, selection: &Selection) -> Result<Facts, Failure> {
-        self.look(selection, false)
-    }
-
-    /// Finds the secrets of the selected components, and makes none.
-    pub fn with_secrets(&self, facts: Facts, selection: &Selection) -> Result<Survey, Failure> {
-        let vault = self.vault(selection);
-        // Where the cluster can't be planned whole, no receipt is asked what it was made with.
-        let build = operation::build(&self.workspace.cluster, selection);
-        let uses = match self.rehearse(&build, selection) {
-            Ok(plan) => vault.uses(&plan),
-            Err(_) => Vec::new(),
-        };
-        let found = vault.find(&facts, &uses)?;
-        for warning in &found.warnings {
-            errln!("warning: {warning}");
-        }
-        Ok(Survey { facts, found })
-    }
-
-    /// Does the same for an operation: what it doesn't use is neither missed nor made for it.
-    pub fn survey_for(
-        &self,
-        operation: &Operation,
-        selection: &Selection,
-    ) -> Result<Survey, Failure> {
-        let mut survey = self.survey(selection)?;
-        let plan = self.rehearse(operation, selection)?;
-        survey.found.narrow(&self.vault(selection).uses(&plan));
-        Ok(survey)
-    }
-
-    fn look(&self, selection: &Selection, is_strict: bool) -> Result<Facts, Failure> {
-        let vault = self.vault(selection);
-        let mut others = vault.keepers();
-        others.extend(self.fellows(selection));
-        let probe = operation::probe(&self.workspace.cluster, selection, &others);
-        let plan = self.plan(&probe, &Survey::blind(vault.stand_ins()), false)?;
-        let hosts = plan
-            .stages
-            .iter()
-            .map(|stage| stage.steps.len())
-            .sum::<usize>();
-        if self.output != Output::Json {
-            errln!(
-                "looking at {hosts} host{}",
-                if hosts == 1 { "" } else { "s" }
-            );
-        }
-        let outcome = self.unless_interrupted(async { Ok(self.listen(&plan).await) })?;
-        for setting in self.transport.unhonoured() {
-            errln!("note: {}", printable(&setting));
-        }
-        let mut facts = facts_of(outcome);
-        self.forget_the_dead(&mut facts);
-        self.tell_machines(&facts, is_strict)?;
-        let cluster = &self.workspace.cluster;
-        let remembered = match &self.state_dir {
-            Ok(state) => remembered(&state.join(&cluster.name)),
-            Err(_) => Remembered::default(),
-        };
-        let known = remembered.id.as_deref();
-        let belonging = Belonging::learn(
-            cluster,
-            &facts,
-            known,
-            &self.adopted.borrow(),
-            &self.fresh_id,
-        );
-        facts.belonging = Some(belonging);
-        Ok(facts)
-    }
-
     /// Tells whether the operator has named another cluster, whose components become this one's.
     pub fn has_adopted(&self, cluster: &str, id: Option<&str>) -> bool {
         let adopted = self.adopted.borrow();
@@ -247,34 +140,6 @@ impl<'a> Conductor<'a> {
     /// Notes that the operator has named another cluster.
     pub fn adopt(&self, cluster: String) {
         self.adopted.borrow_mut().insert(cluster);
-    }
-
-    /// Runs queries; names the hosts that let them wait.
-    async fn listen(&self, plan: &Plan) -> Outcome {
-        let (sink, receiver) = event_channel(&self.run.id);
-        let look = async {
-            let outcome = self.engine.run(plan, &self.run, &self.cancel, &sink).await;
-            drop(sink);
-            outcome
-        };
-        let is_quiet = self.output == Output::Json;
-        tokio::join!(look, name_the_silent(receiver, is_quiet)).0
-    }
-
-    /// Two addresses of one machine would be two runs that meet on it; copies of one image are
-    /// worth a warning.
-    pub(crate) fn tell_machines(&self, facts: &Facts, is_strict: bool) -> Result<(), Failure> {
-        let findings = same_machines(facts);
-        if is_strict && !findings.is_empty() {
-            return Err(not_ready(&findings));
-        }
-        if self.output != Output::Json && !self.has_told_copies.replace(true) {
-            let problems = findings.into_iter().map(|finding| finding.problem);
-            for problem in problems.chain(copies(facts)) {
-                errln!("warning: {problem}");
-            }
-        }
-        Ok(())
     }
 
     /// Makes the plan of an operation from what is known.
@@ -298,23 +163,6 @@ impl<'a> Conductor<'a> {
         planner
             .resolve(operation)
             .map_err(|errors| self.workspace.plan_errors(&errors))
-    }
-
-    /// A step whose controller ran on this machine and is dead is nobody's, whatever the host
-    /// thinks: it may not have noticed yet.
-    fn forget_the_dead(&self, facts: &mut Facts) {
-        for state in facts.hosts.values_mut() {
-            let HostState::Known(host) = state else {
-                continue;
-            };
-            if let Some(busy) = &mut host.busy
-                && busy.holder.workstation == self.run.workstation
-                && let Ok(folder) = self.folder(&busy.holder.run)
-                && folder.is_dead()
-            {
-                busy.followed = false;
-            }
-        }
     }
 
     /// Tells whether to look again because other operators' steps are in the way and are waited
@@ -468,18 +316,6 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The hosts of all instances of each selected component: how many of them are up matters.
-    fn fellows(&self, selection: &Selection) -> Vec<IpAddr> {
-        let mut hosts = Vec::new();
-        for component in &self.workspace.cluster.components {
-            let instances = || component.instances.iter().map(|i| i.address);
-            if instances().any(|host| selection.has(&component.name, host)) {
-                hosts.extend(instances());
-            }
-        }
-        hosts
-    }
-
     pub(crate) fn vault(&self, selection: &Selection) -> Vault<'_> {
         let Workspace {
             cluster, catalog, ..
@@ -526,37 +362,6 @@ fn list(blocked: &[Blocked]) -> String {
         format!("  {}: {words}{gone}\n", b.host)
     };
     blocked.iter().map(line).collect()
-}
-
-/// Reads what the probe's queries said.
-pub(crate) fn facts_of(outcome: Outcome) -> Facts {
-    let mut facts = Facts::default();
-    let unknown = |kind: &str, why: String| HostState::Unknown {
-        kind: kind.to_owned(),
-        why,
-    };
-    for (host, unreachable) in outcome.unreachable {
-        facts
-            .hosts
-            .insert(host, unknown(unreachable.kind.name(), unreachable.error));
-    }
-    for (id, result) in outcome.results {
-        let state = match outcome.outputs.get(&id) {
-            Some(answer) if answer.status == 0 => {
-                HostState::Known(Box::new(HostFacts::parse(&answer.text, answer.at)))
-            }
-            Some(answer) => unknown(
-                "host",
-                format!(
-                    "looking at it failed: {}",
-                    answer.text.lines().last().unwrap_or_default()
-                ),
-            ),
-            None => unknown("lost", describe(&result)),
-        };
-        facts.hosts.insert(id.host, state);
-    }
-    facts
 }
 
 pub(crate) fn describe(result: &paas_cluster_build::event::StepResult) -> String {

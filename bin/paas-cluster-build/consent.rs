@@ -7,8 +7,9 @@ use std::thread;
 use paas_cluster_build::plan::{Foreign, Plan, foreign};
 use paas_cluster_build::report::printable;
 
-use crate::conductor::{Conductor, Survey};
+use crate::conductor::Conductor;
 use crate::exit::{Exit, Failure};
+use crate::survey::Survey;
 
 /// Asks for each other cluster of which the plan would change something, unless `--adopt` has named
 /// it. Whether anything was said, so that everything has to be looked at again.

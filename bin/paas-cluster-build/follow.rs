@@ -13,9 +13,10 @@ use paas_cluster_build::plan::{
     Holder, HostRun, Mode, Plan, Reason, RunIdentity, Stage, Step, StepId, parse_host_runs,
 };
 
-use crate::conductor::{Conductor, Survey, describe, leave};
+use crate::conductor::{Conductor, describe, leave};
 use crate::exit::{Exit, Failure};
 use crate::show::Show;
+use crate::survey::Survey;
 
 /// How long a followed run may have no step anywhere before it counts as over, where nothing is
 /// known of its controller.

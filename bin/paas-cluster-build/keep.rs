@@ -10,9 +10,10 @@ use paas_cluster_build::operation::Operation;
 use paas_cluster_build::plan::{ClusterNote, Keepsake, Plan, Stage, Step};
 use paas_cluster_build::report::printable;
 
-use crate::conductor::{Conductor, Survey, describe};
+use crate::conductor::{Conductor, describe};
 use crate::exit::{Exit, Failure};
 use crate::state;
+use crate::survey::Survey;
 
 impl Conductor<'_> {
     /// Makes the secrets that nobody has, notes on the hosts what they have to know, and plans again

@@ -28,6 +28,7 @@ mod secrets;
 mod show;
 mod source;
 mod state;
+mod survey;
 mod verbs;
 mod workspace;
 

@@ -8,9 +8,10 @@ use paas_cluster_build::plan::{MACHINE, Mode, Plan, Reason, Stage, Step, StepId}
 use paas_cluster_build::report::{ExecEnd, ExecResult, exec_text};
 
 use crate::args::{Common, Output};
-use crate::conductor::{Conductor, Survey, describe, facts_of};
+use crate::conductor::{Conductor, describe};
 use crate::exit::{Exit, Failure};
 use crate::show::look;
+use crate::survey::{Survey, facts_of};
 use crate::workspace::Workspace;
 
 /// Says where the words of an `exec` belong that stand before its `--`, or that are missing.

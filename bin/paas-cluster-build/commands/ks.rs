@@ -17,10 +17,11 @@ use serde_json::json;
 
 use super::build::resume_line;
 use crate::args::{Common, KsAction, KsChange, Showing, ZoneAction};
-use crate::conductor::{Conductor, Survey, describe};
+use crate::conductor::{Conductor, describe};
 use crate::confirm::{Harm, confirm};
 use crate::exit::{Exit, Failure};
 use crate::source::Source;
+use crate::survey::Survey;
 use crate::workspace::Workspace;
 
 /// `ks`: looks at the global control plane, or switches it.

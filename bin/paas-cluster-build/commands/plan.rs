@@ -18,13 +18,14 @@ use serde_json::json;
 use super::build::{Converge, not_ready, ready, resume_line};
 use super::look::print_json;
 use crate::args::{ApplyArgs, Common, Output, PlanArgs};
-use crate::conductor::{Conductor, Survey};
+use crate::conductor::Conductor;
 use crate::confirm::{Harm, confirm, planned};
 use crate::consent::consent;
 use crate::exit::{Exit, Failure};
 use crate::inventory;
 use crate::show::{colour, look};
 use crate::state::{state_dir, told_apart};
+use crate::survey::Survey;
 use crate::workspace::Workspace;
 
 /// `plan`: what a build would run where, and why.

@@ -149,7 +149,12 @@ struct Ended {
 
 /// Runs a program that reads `input`; nothing where it isn't installed.
 fn ended(mut command: Command, input: &str) -> Option<Ended> {
+    // It needs nothing of this process's environment, which may hold secrets.
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let child = command
+        .env_clear()
+        .env("PATH", path)
+        .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

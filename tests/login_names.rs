@@ -173,11 +173,13 @@ fn a_login_with_such_a_name_works_also_on_the_jump_host() {
     values.set("own_address", "127.0.0.1");
     let prelude = include_str!("../cluster_jobs/prelude.sh");
     let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
-    let output = sh(&format!("{prelude}\nprintf %s \"$RELEASE\"\nas_user pwd\n"));
+    let output = sh(&format!(
+        "{prelude}\nprintf %s \"$PAAS_HOME\"\nas_user pwd\n"
+    ));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
     let home = home.display();
-    assert_eq!(said, format!("{home}/paas-release.git{home}\n"));
+    assert_eq!(said, format!("{home}{home}\n"));
     // What the cluster file says wins.
     values.set("paas_home", "/srv/paas");
     let prelude = include_str!("../cluster_jobs/prelude.sh");

@@ -651,7 +651,7 @@ apt() {
 
 # Tells whether apt or dpkg gave up because another program is at work.
 met_a_lock() {
-	grep -qE 'Could not get lock|locked by another process' "$package_words"
+	grep -qE 'Could not get lock|lock was locked by' "$package_words"
 }
 
 # Runs a command of apt or dpkg that doesn't wait by itself for another program's lock. A lock is

@@ -1,5 +1,5 @@
 //! A release whose own command can't be believed, driven by the prelude's functions. A stand-in for
-//! systemd starts and stops what a unit says; the real one is asked in tests/lab_plain_release.rs.
+//! systemd starts and stops what a unit says.
 //! Needs root, which acts as the login user; counted as skipped elsewhere.
 
 mod common;

@@ -1,6 +1,6 @@
 //! Completions that know the cluster: its hosts, components, rooms and zones, and the runs that this
-//! machine remembers. Bash calls the tool itself for them; whatever can't be read completes nothing,
-//! without a word.
+//! machine remembers. Bash, zsh and fish call the tool itself for them; whatever can't be read
+//! completes nothing, without a word.
 
 use std::path::PathBuf;
 
@@ -36,6 +36,33 @@ _paas-cluster-build-with-names() {
 complete -F _paas-cluster-build-with-names -o nosort -o bashdefault -o default paas-cluster-build
 "#;
 
+/// How the function begins that clap_complete writes for zsh.
+const ZSH_BEGINS: &str = "_paas-cluster-build() {\n";
+
+/// What zsh adds. The generated function gets another name, so that the file may be sourced as well as
+/// lie in a folder of `fpath`, where zsh calls what the file is named after.
+const NAMES_IN_ZSH: &str = r#"
+_paas-cluster-build() {
+    local -a names
+    local ret=1
+    names=("${(@f)$("${(Q)words[1]}" complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+    names=(${names:#})
+    if (( $#names )); then compadd -V names -a names && ret=0; fi
+    _paas-cluster-build-words "$@" && ret=0
+    return ret
+}
+"#;
+
+/// What fish adds. Its files are offered only where there are no names.
+const NAMES_IN_FISH: &str = r#"
+function __paas_cluster_build_asks
+    set -l words (commandline -opc)
+    set -g __paas_cluster_build_names ($words[1] complete -- $words[2..] "$(commandline -ct)" 2>/dev/null)
+    test -n "$__paas_cluster_build_names"
+end
+complete -c paas-cluster-build -n __paas_cluster_build_asks -f -k -a '$__paas_cluster_build_names'
+"#;
+
 /// Prints the completions of a shell.
 pub fn script(shell: Shell) -> Result<Exit, Failure> {
     // Written at once: clap_complete takes a failed write for a bug of its own.
@@ -52,12 +79,23 @@ pub fn script(shell: Shell) -> Result<Exit, Failure> {
         // subcommand was ever offered; this makes them one.
         script = script.replace("__subcmd__", "__");
     }
-    out!("{script}");
-    if shell == Shell::Bash {
-        // The generated script begins with its function, whatever that's called.
-        let function = script.split("()").next().unwrap_or_default();
-        out!("{}", NAMES_IN_BASH.replace("GENERATED", function.trim()));
-    }
+    let names = match shell {
+        Shell::Bash => {
+            // The generated script begins with its function, whatever that's called.
+            let function = script.split("()").next().unwrap_or_default();
+            NAMES_IN_BASH.replace("GENERATED", function.trim())
+        }
+        Shell::Zsh => {
+            let (before, end) = script.split_once(ZSH_BEGINS).unwrap_or(("", &script));
+            let (body, register) = end.split_at(end.rfind("\nif [").unwrap_or(end.len()));
+            let register = register.to_owned();
+            script = format!("{before}_paas-cluster-build-words() {{\n{body}");
+            format!("{NAMES_IN_ZSH}{register}")
+        }
+        Shell::Fish => NAMES_IN_FISH.to_owned(),
+        _ => String::new(),
+    };
+    out!("{script}{names}");
     Ok(Exit::Done)
 }
 

@@ -176,7 +176,8 @@ fn zsh_completes_names_too() {
     for setup in [by_hand, installed] {
         for (typed, completed) in [
             ("plan ro", "plan router "),
-            ("plan --limit 10.1.59.16", "plan --limit 10.1.59.163 "),
+            ("plan --limit 10.", "plan --limit 10.1.59.1"),
+            ("plan --limit dea", "plan --limit dea_ng "),
             ("sta", "sta"),
             ("stat", "status "),
             ("plan --exit", "plan --exit-code "),

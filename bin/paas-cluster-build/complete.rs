@@ -40,18 +40,45 @@ complete -F _paas-cluster-build-with-names -o nosort -o bashdefault -o default p
 const ZSH_BEGINS: &str = "_paas-cluster-build() {\n";
 
 /// What zsh adds. The generated function gets another name, so that the file may be sourced as well as
-/// lie in a folder of `fpath`, where zsh calls what the file is named after.
+/// lie in a folder of `fpath`, where zsh calls what the file is named after. Wherever that function
+/// would offer files for a value of which it knows nothing, it offers names if there are some.
 const NAMES_IN_ZSH: &str = r#"
 _paas-cluster-build() {
-    local -a names
+    local -a known_names
     local ret=1
-    names=("${(@f)$("${(Q)words[1]}" complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
-    names=(${names:#})
-    if (( $#names )); then compadd -V names -a names && ret=0; fi
+    known_names=("${(@f)$("${(Q)words[1]}" complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+    known_names=(${known_names:#})
     _paas-cluster-build-words "$@" && ret=0
+    # Behind the first component the generated function knows of nothing.
+    if (( ret && $#known_names )); then compadd -V names -a known_names && ret=0; fi
+    return ret
+}
+
+_paas-cluster-build-names() {
+    if (( $#known_names )); then
+        compadd -V names -a known_names
+    else
+        _files "$@"
+    fi
+}
+
+_paas-cluster-build-first() {
+    local ret=1
+    _paas-cluster-build_commands "$@" && ret=0
+    if (( $#known_names )); then compadd -V names -a known_names && ret=0; fi
     return ret
 }
 "#;
+
+/// What clap_complete writes for zsh, and what is to stand there.
+const HOOKS_IN_ZSH: [(&str, &str); 3] = [
+    (
+        ":: :_paas-cluster-build_commands\"",
+        ":: :_paas-cluster-build-first\"",
+    ),
+    ("$line[2]", "$line[1]"),
+    (":_default'", ":_paas-cluster-build-names'"),
+];
 
 /// What fish adds. Its files are offered only where there are no names.
 const NAMES_IN_FISH: &str = r#"
@@ -62,6 +89,19 @@ function __paas_cluster_build_asks
 end
 complete -c paas-cluster-build -n __paas_cluster_build_asks -f -k -a '$__paas_cluster_build_names'
 "#;
+
+/// What fish adds for each option whose value is a name: it offers for a value only what was said of
+/// the option itself.
+const VALUES_IN_FISH: &str = "complete -c paas-cluster-build -n __paas_cluster_build_asks \
+    -l OPTION -r -f -k -a '$__paas_cluster_build_names'\n";
+
+/// The options whose value is a name, and of what.
+const NAMED_BY_OPTIONS: [(&str, Kind); 4] = [
+    ("limit", Kind::ComponentsAndHosts),
+    ("to", Kind::Rooms),
+    ("confirm", Kind::Rooms),
+    ("disaster-zone", Kind::Zones),
+];
 
 /// Prints the completions of a shell.
 pub fn script(shell: Shell) -> Result<Exit, Failure> {
@@ -86,17 +126,34 @@ pub fn script(shell: Shell) -> Result<Exit, Failure> {
             NAMES_IN_BASH.replace("GENERATED", function.trim())
         }
         Shell::Zsh => {
-            let (before, end) = script.split_once(ZSH_BEGINS).unwrap_or(("", &script));
-            let (body, register) = end.split_at(end.rfind("\nif [").unwrap_or(end.len()));
-            let register = register.to_owned();
-            script = format!("{before}_paas-cluster-build-words() {{\n{body}");
-            format!("{NAMES_IN_ZSH}{register}")
+            let (generated, register) =
+                script.split_at(script.rfind("\nif [").unwrap_or(script.len()));
+            let with_names = format!("{}{NAMES_IN_ZSH}{register}", renamed_in_zsh(generated));
+            script = with_names;
+            String::new()
         }
-        Shell::Fish => NAMES_IN_FISH.to_owned(),
+        Shell::Fish => {
+            let values =
+                NAMED_BY_OPTIONS.map(|(option, _)| VALUES_IN_FISH.replace("OPTION", option));
+            format!("{NAMES_IN_FISH}{}", values.concat())
+        }
         _ => String::new(),
     };
     out!("{script}{names}");
     Ok(Exit::Done)
+}
+
+/// What clap_complete wrote for zsh, with the hooks that offer names. It counts wrongly where components
+/// may stand before a subcommand: there the first word is no component for it any more.
+fn renamed_in_zsh(generated: &str) -> String {
+    let mut text = generated.replace(ZSH_BEGINS, "_paas-cluster-build-words() {\n");
+    for (written, wanted) in HOOKS_IN_ZSH {
+        text = text.replace(written, wanted);
+    }
+    let lines = text.split_inclusive('\n');
+    lines
+        .filter(|line| !line.starts_with("'::components "))
+        .collect()
 }
 
 /// Prints the names that may stand at the end of a line whose words are these, the last one begun.
@@ -255,12 +312,11 @@ fn takes_value(command: &clap::Command, cli: &clap::Command, word: &str) -> bool
 }
 
 fn of_option(option: &str) -> Kind {
-    match option {
-        "--limit" => Kind::ComponentsAndHosts,
-        "--to" | "--confirm" => Kind::Rooms,
-        "--disaster-zone" => Kind::Zones,
-        _ => Kind::None,
-    }
+    let named = option.strip_prefix("--").and_then(|name| {
+        let mut all = NAMED_BY_OPTIONS.iter();
+        all.find(|(option, _)| *option == name)
+    });
+    named.map_or(Kind::None, |(_, kind)| *kind)
 }
 
 fn of_subcommand(path: &[&str]) -> Kind {

@@ -172,7 +172,7 @@ fn zsh_completes_names_too() {
     // Read by hand, and from a folder of fpath as a package installs it: there twice, since the first
     // call replaces the function that the file is.
     let by_hand = "autoload -U compinit; compinit -u -D; source ./_paas-cluster-build";
-    let installed = "fpath=(. $fpath); autoload -U compinit; compinit -u -D";
+    let installed = "fpath=($PWD $fpath); autoload -U compinit; compinit -u -D";
     for setup in [by_hand, installed] {
         for (typed, completed) in [
             ("plan ro", "plan router "),

@@ -132,9 +132,12 @@ fn cancelled(fleet: &Arc<Fleet>, times: u32) -> Outcome {
             while fleet.at_once.load(Ordering::SeqCst) == 0 {
                 std::thread::yield_now();
             }
+            // The engine hears of them all at once: else it may act on the second before the third.
+            let held = fleet.gate.hold();
             (0..times).for_each(|_| {
                 cancel.raise();
             });
+            drop(held);
         })
     };
     let stages = plan(vec![stage("nats", [1]), stage("uaa", [1])]);

@@ -42,6 +42,7 @@ fn step(script: &str) -> Step {
         edits: Vec::new(),
         digest: sha256_hex(script.as_bytes()),
         receipt: "{\"schema\":1".into(),
+        settled_by: 0,
         uploads: Vec::new(),
         redact: Vec::new(),
         decision: Decision::Run(vec![Reason::New]),

@@ -124,6 +124,10 @@ fn one_of_each() -> Vec<Event> {
             id: id("b"),
             holder: s("you"),
         },
+        Fact::StepFoundDone {
+            id: id("b"),
+            holder: s("you"),
+        },
         Fact::StepsHeld {
             stage: s("first"),
             why: s("min_up: 1 of first may be down at once"),

@@ -340,6 +340,7 @@ fn may_follow(past: &[Event], event: &Event) -> bool {
         | Fact::StepJoined { id, .. }
         | Fact::StepWaiting { id, .. }
         | Fact::StepTookOver { id, .. }
+        | Fact::StepFoundDone { id, .. }
         | Fact::StepSilent { id, .. }
         | Fact::OutputDropped { id, .. }
         | Fact::StepFinished { id, .. } => running(id),

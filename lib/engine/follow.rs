@@ -94,6 +94,7 @@ impl<'a, 'l> Supervised<'a, 'l> {
         loop {
             let (asked, last_word) = (Instant::now(), self.ear.last_word);
             let lost = match self.once(stopping) {
+                Ok(StepEnd::FoundDone(line)) => return self.found_done(&line),
                 Ok(end) => return result_of(end),
                 Err(error) if error.kind == TransportErrorKind::Lost => error,
                 Err(error) => return StepResult::Unknown { why: error.message },
@@ -172,6 +173,15 @@ impl<'a, 'l> Supervised<'a, 'l> {
             .supervise(&call, &mut |news| ear.hear(news))
     }
 
+    /// Another run has done what this one was to do.
+    fn found_done(&self, line: &str) -> StepResult {
+        self.ear.tell(Fact::StepFoundDone {
+            id: self.step.id.clone(),
+            holder: holder::describe(line),
+        });
+        StepResult::Succeeded
+    }
+
     fn left_to_its_run(&self) -> StepResult {
         let why = format!(
             "run {run} began it, so it goes on: `attach {run}` follows it, `cancel {run}` ends it, \
@@ -202,6 +212,7 @@ fn request<'a>(
         step: &step.id.step,
         script: &step.script,
         receipt: &step.receipt,
+        settled_by: step.settled_by,
         holder,
         by,
         redact: "",
@@ -296,6 +307,7 @@ impl<'a> Ear<'a> {
 fn result_of(end: StepEnd) -> StepResult {
     match end {
         StepEnd::Exited(status) => StepResult::of_status(status),
+        StepEnd::FoundDone(_) => StepResult::Succeeded,
         StepEnd::Stopped { why, .. } => match why {
             StopReason::Cancelled(by) => StepResult::Cancelled {
                 by: holder::safe(&by),

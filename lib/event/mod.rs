@@ -115,6 +115,14 @@ pub enum Fact {
         /// Whose step that was.
         holder: String,
     },
+    /// The step isn't started: another run has done just the same since the plan looked at the host.
+    StepFoundDone {
+        /// Which.
+        #[serde(flatten)]
+        id: StepId,
+        /// Who did it, when, in which run.
+        holder: String,
+    },
     /// Steps of the open stage may not start yet, until others of it have ended.
     StepsHeld {
         /// Their stage.

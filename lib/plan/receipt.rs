@@ -174,6 +174,21 @@ impl Stamp {
         self
     }
 
+    /// Counts the bytes at the beginning of the JSON object that say what the step is made of: all that
+    /// stands before the run's id and the script.
+    pub(super) fn made_of_bytes(&self) -> usize {
+        let rest = Stamp {
+            script: None,
+            sources: BTreeMap::new(),
+            good: None,
+            cluster_id: None,
+            cluster_name: None,
+            ..self.clone()
+        };
+        let json = rest.open_json();
+        json.rfind(",\"run\":").unwrap_or_default()
+    }
+
     /// Returns the JSON object without its closing brace, for the supervisor to complete.
     pub fn open_json(&self) -> String {
         let mut json = serde_json::to_string(self).expect("a stamp is plain data");
@@ -243,6 +258,28 @@ mod tests {
         assert_eq!(receipt.stamp, stamp);
         assert_eq!(receipt.status, 0);
         assert_eq!(receipt.stamp.script.as_deref(), Some("true\n"));
+    }
+
+    #[test]
+    fn two_runs_of_the_same_begin_their_receipts_alike() {
+        let stamp = |port: u16, run: &str| {
+            let mut values = Values::new();
+            values.set("port", port);
+            let run = RunIdentity {
+                id: run.into(),
+                operator: ",\"run\":".into(),
+                workstation: "desk".into(),
+            };
+            Stamp::new("nats", "deploy", "echo ',\"run\":'\n", &values, &run)
+        };
+        let beginning = |stamp: &Stamp| stamp.open_json()[..stamp.made_of_bytes()].to_owned();
+        let first = beginning(&stamp(4222, "r1"));
+        assert!(
+            first.ends_with(r#""inputs":{"port":{"value":4222}}"#),
+            "{first}"
+        );
+        assert_eq!(first, beginning(&stamp(4222, "r2")));
+        assert_ne!(first, beginning(&stamp(4223, "r1")));
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Planner<'_> {
                     ..
                 }
         );
-        let receipt = if leaves_receipt {
+        let stamp = leaves_receipt.then(|| {
             let Rendered {
                 name,
                 action,
@@ -142,10 +142,7 @@ impl Planner<'_> {
                     facts.and_then(|facts| facts.receipts.get(name)),
                 )
                 .of_cluster(self.facts.belonging.as_ref())
-                .open_json()
-        } else {
-            String::new()
-        };
+        });
         let uploads = match task {
             Task::Bootstrap { .. } => bootstrap::uploads(self.release),
             _ if rendered.values.get(SITE_PACKAGES).is_some() => {
@@ -164,7 +161,13 @@ impl Planner<'_> {
             template: self.template(task),
             edits: self.edits(task, &rendered.values)?,
             values: rendered.values,
-            receipt,
+            receipt: stamp.as_ref().map(Stamp::open_json).unwrap_or_default(),
+            settled_by: match (&stamp, &decision) {
+                (Some(stamp), Decision::Run(why)) if why.iter().all(Reason::ends_with_receipt) => {
+                    stamp.made_of_bytes()
+                }
+                _ => 0,
+            },
             uploads,
             redact: self
                 .secrets

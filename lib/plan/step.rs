@@ -74,6 +74,9 @@ pub struct Step {
     pub digest: String,
     /// The JSON object of the receipt, without its closing brace: the supervisor adds how it ended.
     pub receipt: String,
+    /// How many bytes of that say what the step is made of, where it needn't run any more once another
+    /// run has left a receipt that begins with the same; 0 where it runs whatever the host remembers.
+    pub settled_by: usize,
     /// Files that must be on the host before it starts.
     pub uploads: Vec<Upload>,
     /// Texts that are blotted out wherever the step's output is shown or kept.
@@ -94,6 +97,7 @@ impl Step {
             edits: Vec::new(),
             digest: String::new(),
             receipt: String::new(),
+            settled_by: 0,
             uploads: Vec::new(),
             redact: Vec::new(),
             decision: Decision::Run(vec![reason]),
@@ -223,6 +227,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether a receipt that another run leaves meanwhile takes it away.
+    pub(super) fn ends_with_receipt(&self) -> bool {
+        matches!(
+            self,
+            Reason::New
+                | Reason::SinceGood { .. }
+                | Reason::LastFailed { .. }
+                | Reason::LastStopped { .. }
+        ) || self.is_change()
+    }
+
     /// Whether it names something that is other than it was in an earlier run.
     pub fn is_change(&self) -> bool {
         matches!(

@@ -82,6 +82,7 @@ impl RunState {
             Fact::StepJoined { id, started_by } => self.note(id, Note::Joined(started_by.clone())),
             Fact::StepWaiting { id, holder } => self.note(id, Note::Waiting(holder.clone())),
             Fact::StepTookOver { id, holder } => self.note(id, Note::TookOver(holder.clone())),
+            Fact::StepFoundDone { id, holder } => self.note(id, Note::FoundDone(holder.clone())),
             Fact::StepsHeld { stage, why, steps } => self.hold(stage, why, steps),
             Fact::StepSilent { id, seconds } => self.note(id, Note::Silent(*seconds)),
             Fact::OutputDropped { id, bytes } => {

@@ -125,6 +125,7 @@ pub(super) fn name(fact: &Fact) -> &'static str {
         Fact::StepJoined { .. } => "step_joined",
         Fact::StepWaiting { .. } => "step_waiting",
         Fact::StepTookOver { .. } => "step_took_over",
+        Fact::StepFoundDone { .. } => "step_found_done",
         Fact::StepSilent { .. } => "step_silent",
         Fact::OutputDropped { .. } => "output_dropped",
         Fact::StepsFound { .. } => "steps_found",
@@ -162,6 +163,7 @@ pub(super) fn subject(fact: &Fact) -> Option<String> {
         | Fact::StepJoined { id, .. }
         | Fact::StepWaiting { id, .. }
         | Fact::StepTookOver { id, .. }
+        | Fact::StepFoundDone { id, .. }
         | Fact::StepSilent { id, .. }
         | Fact::OutputDropped { id, .. }
         | Fact::UploadProgress { id, .. }

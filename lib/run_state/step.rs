@@ -39,6 +39,8 @@ pub enum Note {
     Waiting(String),
     /// It ended another run's step; whose.
     TookOver(String),
+    /// Another run has just done the same; whose.
+    FoundDone(String),
     /// It may not start yet; what holds it back.
     Held(String),
     /// It has printed nothing for so many seconds.

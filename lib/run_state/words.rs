@@ -25,6 +25,12 @@ pub fn note_words(note: &Note) -> String {
         Note::TookOver(holder) => {
             format!("takes the host over and ends: {}", holder.trim_end())
         }
+        Note::FoundDone(holder) => {
+            format!(
+                "is done already, since the plan looked: {}",
+                holder.trim_end()
+            )
+        }
         Note::Held(why) => format!("held back, {why}"),
         Note::Silent(seconds) => format!(
             "has printed nothing for {}; it still runs",

@@ -80,6 +80,7 @@ impl Terminal {
             Fact::StepJoined { id, .. }
             | Fact::StepWaiting { id, .. }
             | Fact::StepTookOver { id, .. }
+            | Fact::StepFoundDone { id, .. }
             | Fact::StepSilent { id, .. } => {
                 let note = self.state.step(id).and_then(|step| step.note.as_ref());
                 if let Some(words) = note.map(note_words) {

@@ -108,6 +108,9 @@ impl<W: Write> Plain<W> {
             Fact::StepTookOver { id, holder } => {
                 self.say_note(event, id, &Note::TookOver(holder.clone()));
             }
+            Fact::StepFoundDone { id, holder } => {
+                self.say_note(event, id, &Note::FoundDone(holder.clone()));
+            }
             Fact::StepsHeld { stage, why, steps } => {
                 let hosts: Vec<String> = steps.iter().map(|id| id.host.to_string()).collect();
                 let text = format!("held back, {why}: {}", hosts.join(", "));

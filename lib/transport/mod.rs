@@ -163,6 +163,10 @@ pub struct StepRequest<'a> {
     pub script: &'a str,
     /// The receipt's JSON object without its closing brace.
     pub receipt: &'a str,
+    /// How many bytes at the receipt's beginning say what the step is made of. Where the host has a
+    /// receipt by now that begins with the same and tells of a good end, nothing is started. 0 where
+    /// the step runs whatever the host remembers.
+    pub settled_by: usize,
     /// Who is to be named to others while the lock is held: one line of JSON.
     pub holder: &'a str,
     /// What is blotted out of the output that stays on the host: a script for sed that replaces
@@ -224,6 +228,8 @@ pub enum StepEnd {
     Locked(String),
     /// The run was cancelled from elsewhere, so the step wasn't started; by whom.
     Refused(String),
+    /// Another run did just the same meanwhile, so the step wasn't started; the line that it left.
+    FoundDone(String),
     /// There is no recorded exit status, and here is why.
     Unknown(String),
 }

@@ -28,6 +28,7 @@ pub enum Behaviour {
     CutAt(Vec<usize>),
     /// Says so often that it's there, and nothing else.
     Silent(usize),
+    FoundDone,
     Locked,
     Unreachable(TransportErrorKind),
     /// After the first connection refuses so many.
@@ -57,6 +58,12 @@ impl Gate {
     fn open(&self) {
         *self.open.lock().unwrap() = true;
         self.changed.notify_all();
+    }
+
+    /// Keeps whoever is at the gate from going on, even where it is opened, for as long as the answer
+    /// lives.
+    pub fn hold(&self) -> impl Drop + '_ {
+        self.open.lock().unwrap()
     }
 
     fn pass(&self) {
@@ -162,6 +169,10 @@ impl Connection for Scripted {
                 r#"{"operator":"eve","workstation":"far","run":"r9","step":"uaa","since":"noon"}"#
                     .into(),
             )),
+            Some(Behaviour::FoundDone) => Ok(StepEnd::FoundDone(
+                r#"{"operator":"eve","workstation":"far","run":"r9","step":"nats","since":"noon"}"#
+                    .into(),
+            )),
             Some(Behaviour::Silent(times)) => {
                 (0..*times).for_each(|_| on_news(StepNews::Alive));
                 Ok(StepEnd::Exited(0))
@@ -240,6 +251,7 @@ pub fn step(name: &str, last: u8) -> Step {
         edits: Vec::new(),
         digest: String::new(),
         receipt: "{".into(),
+        settled_by: 0,
         uploads: Vec::new(),
         redact: vec!["hunter2".into()],
         decision: Decision::Run(vec![Reason::New]),

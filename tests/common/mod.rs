@@ -101,6 +101,7 @@ pub fn step_request<'a>(run: &'a str, step: &'a str, script: &'a str) -> StepReq
         step,
         script,
         receipt: r#"{"schema":1,"script":"print \"ü\"","run":"r1""#,
+        settled_by: 0,
         holder: r#"{"operator":"ada","workstation":"desk","run":"r1","step":"nats"}"#,
         by: "ada at desk",
         redact: "",

@@ -332,6 +332,7 @@ fn parse(said: &str) -> Result<Reply, TransportError> {
             .ok_or_else(|| unexpected(said)),
         "unknown" => Ok(Reply::End(StepEnd::Unknown(rest.to_owned()))),
         "locked" => Ok(Reply::End(StepEnd::Locked(rest.to_owned()))),
+        "done" => Ok(Reply::End(StepEnd::FoundDone(rest.to_owned()))),
         "refused" => Ok(Reply::End(StepEnd::Refused(rest.to_owned()))),
         "error" => Err(TransportError::new(
             TransportErrorKind::Host,

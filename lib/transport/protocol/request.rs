@@ -49,7 +49,7 @@ fn start_line(root: &str, request: &StepRequest<'_>) -> String {
         OnLock::TakeOver => "takeover".to_owned(),
     };
     format!(
-        "run {root} {} {} {} {on_lock} {} {} {} {} {} {} {} {}",
+        "run {root} {} {} {} {on_lock} {} {} {} {} {} {} {} {} {}",
         request.run,
         request.step,
         if request.keep_script { "yes" } else { "no" },
@@ -57,6 +57,7 @@ fn start_line(root: &str, request: &StepRequest<'_>) -> String {
         request.deadline.map_or(0, |time| time.as_secs().max(1)),
         request.output_cap,
         request.grace.as_secs(),
+        request.settled_by,
         request.script.len(),
         request.receipt.len(),
         request.holder.len(),

@@ -262,7 +262,7 @@ run_step() {
 		exit 0
 	fi
 	if done_meanwhile "$settled_by"; then
-		say done "$(last_holder)"
+		say 'done' "$(last_holder)"
 		exit 0
 	fi
 	prune_runs

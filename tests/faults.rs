@@ -320,7 +320,7 @@ fn a_host_that_cannot_keep_a_step_says_why() {
     fs::write(folder.path().join("supervisor"), supervisor).unwrap();
     fs::write(folder.path().join("wrapper"), wrapper).unwrap();
     // Standard input stays open for a while, as a controller's does.
-    let ask = "{ printf 'run %s/state r1 nats no refuse 30 1000000 5 10 0 0 0 0\\necho hello' \"$FOLDER\"; \
+    let ask = "{ printf 'run %s/state r1 nats no refuse 30 1000000 5 0 10 0 0 0 0\\necho hello' \"$FOLDER\"; \
                sleep 3; } | wrapper=$(cat \"$FOLDER/wrapper\") sh -c 'eval \"$(cat \"$FOLDER/supervisor\")\"'\n";
     let mut injected = 0;
     for (what, setup, words) in [

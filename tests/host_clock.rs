@@ -165,7 +165,7 @@ fn a_wait_for_the_lock_lasts_as_long_as_it_says_whatever_the_date_does() {
                    flock \"$F/state/lock\" sh -c 'echo held >\"$F/held\"; read -r _ <\"$F/end\"' &\n\
                    read -r _ <\"$F/held\"\n\
                    mkfifo \"$F/in\"; exec 3<>\"$F/in\"\n\
-                   printf 'run %s/state r1 nats no wait-2 0 1000000 5 0 0 0 0 0\\n' \"$F\" >&3\n\
+                   printf 'run %s/state r1 nats no wait-2 0 1000000 5 0 0 0 0 0 0\\n' \"$F\" >&3\n\
                    wrapper= sh -c 'eval \"$(cat \"$F/supervisor\")\"' <&3\n\
                    echo >\"$F/end\"; wait\n";
         let Some(said) = with_date(folder.path(), date, ask) else {

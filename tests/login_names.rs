@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::account::on_accounts;
 use common::sshd::*;
 use common::{root, sh, skip};
 use paas_cluster_build::script::{Values, render_site_template};
@@ -27,7 +28,7 @@ fn ok(command: &mut Command) -> String {
 impl User {
     fn make(home: &Path) -> User {
         User::remove();
-        ok(Command::new("useradd")
+        ok(on_accounts("useradd")
             .args(["--badname", "-m", "-s", "/bin/sh", "-p", "x", "-d"])
             .arg(home)
             .arg(USER));
@@ -36,7 +37,7 @@ impl User {
 
     fn remove() {
         let _ = fs::remove_file(RULE);
-        let _ = Command::new("userdel").arg(USER).output();
+        let _ = on_accounts("userdel").arg(USER).output();
     }
 }
 

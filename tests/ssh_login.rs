@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use common::account::on_accounts;
 use common::skip;
 use common::sshd::*;
 use paas_cluster_build::model::{PasswordSource, Sudo};
@@ -41,7 +42,7 @@ impl User {
         }
         User::remove();
         let hash = ok(Command::new("openssl").args(["passwd", "-6", PASSWORD]));
-        ok(Command::new("useradd").args(["-m", "-s", "/bin/sh", "-p", &hash, USER]));
+        ok(on_accounts("useradd").args(["-m", "-s", "/bin/sh", "-p", &hash, USER]));
         let rule = Path::new("/etc/sudoers.d").join(USER);
         fs::write(
             &rule,
@@ -54,7 +55,7 @@ impl User {
 
     fn remove() {
         let _ = fs::remove_file(Path::new("/etc/sudoers.d").join(USER));
-        let _ = Command::new("userdel").args(["-r", USER]).output();
+        let _ = on_accounts("userdel").args(["-r", USER]).output();
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use common::account::on_accounts;
 use common::skip;
 use common::sshd::*;
 
@@ -183,12 +184,12 @@ impl User {
     fn make() -> User {
         User::remove();
         let hash = ok(Command::new("openssl").args(["passwd", "-6", PASSWORD]));
-        ok(Command::new("useradd").args(["-m", "-s", "/bin/sh", "-p", &hash, USER]));
+        ok(on_accounts("useradd").args(["-m", "-s", "/bin/sh", "-p", &hash, USER]));
         User
     }
 
     fn remove() {
-        let _ = Command::new("userdel").args(["-r", USER]).output();
+        let _ = on_accounts("userdel").args(["-r", USER]).output();
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use common::account::on_accounts;
 use common::sshd::*;
 use common::{injected, skip};
 use paas_cluster_build::transport::TransportErrorKind;
@@ -25,12 +26,12 @@ fn ok(command: &mut Command) {
 impl User {
     fn make() -> User {
         User::remove();
-        ok(Command::new("useradd").args(["-m", "-s", "/bin/sh", "-p", "x", USER]));
+        ok(on_accounts("useradd").args(["-m", "-s", "/bin/sh", "-p", "x", USER]));
         User
     }
 
     fn remove() {
-        let _ = Command::new("userdel").args(["-r", USER]).output();
+        let _ = on_accounts("userdel").args(["-r", USER]).output();
     }
 }
 

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::skip;
 use super::sshd::user;
@@ -14,9 +13,16 @@ use super::sshd::user;
 /// The user's password, for the login and for sudo.
 pub const PASSWORD: &str = "correct horse";
 
-/// The programs that make and remove users wait for no lock.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Prepares a program that makes or removes a user. These wait for no lock of their own, and other test
+/// programs may call them at the same moment.
+pub fn on_accounts(program: &str) -> Command {
+    let mut command = Command::new("flock");
+    let lock = std::env::temp_dir().join("paas-cluster-build-test-users.lock");
+    command.arg(lock).arg(program);
+    command
+}
 
 /// A user whose login shell is bash.
 pub struct Account {
@@ -38,19 +44,10 @@ impl Account {
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("pcb-{}-{count}", std::process::id());
         let hash = said(Command::new("openssl").args(["passwd", "-6", PASSWORD]));
-        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another test program may make one at this moment.
-        let mut tries = 0;
-        while !Command::new("useradd")
+        let made = on_accounts("useradd")
             .args(["-m", "-s", "/bin/bash", "-p", &hash, &name])
-            .status()
-            .unwrap()
-            .success()
-        {
-            tries += 1;
-            assert!(tries < 50, "useradd fails");
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+            .status();
+        assert!(made.unwrap().success(), "useradd fails");
         let account = Account { name };
         let name = &account.name;
         let usual = format!("Defaults:{name} !lecture\n{name} ALL=(ALL) ALL\n");
@@ -86,10 +83,9 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = fs::remove_file(self.rules());
         for _ in 0..50 {
-            let removal = Command::new("userdel").args(["-rf", &self.name]).output();
+            let removal = on_accounts("userdel").args(["-rf", &self.name]).output();
             if removal.is_ok_and(|removal| removal.status.success()) {
                 return;
             }

@@ -86,6 +86,16 @@ fn two_operators() {
     for word in ["runs slow there", run, "--wait", "--take-over", "attach"] {
         assert!(said(&refused).contains(word), "{word}: {}", said(&refused));
     }
+    // A colleague's look says what runs, in the table as in JSON; that's neither well nor sick yet.
+    let looked = far(&["status"]);
+    assert_eq!(code(&looked), 4, "{}", said(&looked));
+    assert!(said(&looked).contains("since 20") && said(&looked).contains(run));
+    let looked = far(&["status", "--output", "json"]);
+    assert_eq!(code(&looked), 4, "{}", said(&looked));
+    let rows = String::from_utf8(looked.stdout).unwrap();
+    let row = rows.lines().find(|row| row.contains("slow")).unwrap();
+    let row: serde_json::Value = serde_json::from_str(row).unwrap();
+    assert_eq!(row["running"]["run"], run, "{row}");
     let mut watcher = site.start("far", "watched", &["attach", "--output", "plain"]);
     site.await_text("watched", "| begun");
     // Who looks on may leave at any time.

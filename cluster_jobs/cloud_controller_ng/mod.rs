@@ -25,16 +25,15 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("cloud_controller_ng", template, collect)
             .settings(settings::FILES)
-            .answers(8181)
             .log("vcap/sys/log/cloud_controller.log")
             .needs("nats", "messages between the components")
             .needs("uaa", "the tokens that it trusts")
             .needs("postgres", "applications and services")
-            .provides("http", 9022)
+            .provides("http", 8181)
             .secret(super::POSTGRES_PASSWORD, "postgres")
             .check(Check::Http {
-                port: 9022,
-                path: "/health".to_owned(),
+                port: 8181,
+                path: "/info".to_owned(),
             }),
     )
 }

@@ -26,10 +26,10 @@ pub fn job() -> Box<dyn Job> {
         BuiltinJob::of_release::<Script>("health_manager", template, collect)
             .settings(settings::FILES)
             .needs("nats", "messages between the components")
-            .provides("health", 8083)
-            .check(Check::Http {
-                port: 8083,
-                path: "/health".to_owned(),
+            .provides("status", 54321)
+            .check(Check::StatusPage {
+                component: "health_manager".to_owned(),
+                port: 54321,
             }),
     )
 }

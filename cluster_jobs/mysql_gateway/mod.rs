@@ -25,11 +25,9 @@ pub fn job() -> Box<dyn Job> {
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")
-            .provides("http", 8085)
-            .check(Check::Http {
-                port: 8085,
-                path: "/health".to_owned(),
-            }),
+            .provides("redis", 5454)
+            .after("redis")
+            .check(Check::Tcp(5454)),
     )
 }
 

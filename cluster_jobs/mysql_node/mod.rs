@@ -21,12 +21,9 @@ pub fn job() -> Box<dyn Job> {
             .settings(settings::FILES)
             .needs("nats", "messages between the components")
             .needs("uaa", "its control script waits for it")
-            .provides("health", 8086)
             .provides("mysql", 3306)
-            .check(Check::Http {
-                port: 8086,
-                path: "/health".to_owned(),
-            }),
+            .after("mysql")
+            .check(Check::Tcp(3306)),
     )
 }
 

@@ -1,3 +1,3 @@
-# Makes MySQL databases on request. In some releases the server that it makes them on is a component.
-if is_plain mysql; then paas mysql start; fi
+# Makes MySQL databases on request, on the server on the same host.
+paas mysql start
 paas mysql_node start

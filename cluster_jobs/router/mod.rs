@@ -19,14 +19,13 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("router", template, collect)
             .settings(settings::FILES)
-            .answers(80)
-            .answers(8082)
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)
-            .check(Check::Http {
+            .check(Check::Tcp(80))
+            .check(Check::StatusPage {
+                component: "router".to_owned(),
                 port: 8082,
-                path: "/health".to_owned(),
             }),
     )
 }

@@ -19,14 +19,14 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("uaa", template, collect)
             .settings(settings::FILES)
-            .answers(8080)
             .needs("nats", "messages between the components")
             .needs("postgres", "the users and clients")
             .provides("http", 8080)
             .secret(super::POSTGRES_PASSWORD, "postgres")
-            .check(Check::Http {
+            // What the release itself waits for.
+            .check(Check::Entry {
                 port: 8080,
-                path: "/health".to_owned(),
+                path: "/uaa".to_owned(),
             }),
     )
 }

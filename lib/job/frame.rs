@@ -24,11 +24,10 @@ struct Prelude {
 struct HealthPart<'a> {
     services: &'a [String],
     units: &'a [String],
-    has_plain: bool,
-    main: &'a str,
-    plain: &'a [u16],
     tcp: Vec<u16>,
     http: Vec<HttpCheck<'a>>,
+    entries: Vec<HttpCheck<'a>>,
+    status_pages: Vec<StatusPage<'a>>,
     commands: Vec<&'a str>,
     logs: &'a [String],
     timeout: u32,
@@ -38,6 +37,12 @@ struct HealthPart<'a> {
 struct HttpCheck<'a> {
     port: u16,
     path: &'a str,
+}
+
+#[derive(Serialize)]
+struct StatusPage<'a> {
+    component: &'a str,
+    port: u16,
 }
 
 /// `cluster_jobs/control.sh`: starting, stopping and restarting.
@@ -66,6 +71,9 @@ const EDIT: &str = include_str!("../../cluster_jobs/edit.sh");
 /// `cluster_jobs/release.sh`: driving the release's own command.
 const RELEASE: &str = include_str!("../../cluster_jobs/release.sh");
 
+/// `cluster_jobs/components.sh`: what is known of the release's components, for [`RELEASE`].
+const COMPONENTS: &str = include_str!("../../cluster_jobs/components.sh");
+
 /// `cluster_jobs/forget.sh`: the end of a removal.
 const FORGET: &str = include_str!("../../cluster_jobs/forget.sh");
 
@@ -81,6 +89,7 @@ pub(super) fn assemble(
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
     let mut pieces = vec![prelude.render().map_err(as_error)?];
     if drives_release {
+        pieces.push(COMPONENTS.to_owned());
         pieces.push(RELEASE.to_owned());
     }
     if matches!(action, Action::Deploy | Action::Remove) {
@@ -124,11 +133,10 @@ fn health_part(health: &Health) -> HealthPart<'_> {
     let mut part = HealthPart {
         services: &health.services,
         units: &health.units,
-        has_plain: health.plain_ports.is_some(),
-        main: health.services.last().map_or("", String::as_str),
-        plain: health.plain_ports.as_deref().unwrap_or_default(),
         tcp: Vec::new(),
         http: Vec::new(),
+        entries: Vec::new(),
+        status_pages: Vec::new(),
         commands: Vec::new(),
         logs: &health.logs,
         timeout: health.timeout,
@@ -137,6 +145,11 @@ fn health_part(health: &Health) -> HealthPart<'_> {
         match check {
             Check::Tcp(port) => part.tcp.push(*port),
             Check::Http { port, path } => part.http.push(HttpCheck { port: *port, path }),
+            Check::Entry { port, path } => part.entries.push(HttpCheck { port: *port, path }),
+            Check::StatusPage { component, port } => part.status_pages.push(StatusPage {
+                component,
+                port: *port,
+            }),
             Check::Command(command) => part.commands.push(command),
         }
     }

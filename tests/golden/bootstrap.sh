@@ -280,7 +280,7 @@ release_url=https://releases.example/paas-release.tar.gz
 release_git=''
 release_ref=''
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-if [ "$home" = "/home/$user" ]; then
+if [ "$home" = "/home/$user" ] || [ "$home" = /root ]; then
 	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
 	home=${account_home:-$home}
 fi

@@ -471,6 +471,9 @@ start_component() {
 	if ! [ -e "$output" ]; then return 0; fi
 	failed=$(failed_commands "$output")
 	if [ -n "$failed" ]; then fail "bin/paas $1 start: a command in it failed: $failed"; fi
+	# It may hold passwords; being rendered again, it keeps its mode.
+	describe "$1"
+	if [ -f "$of_config" ]; then chmod o-rwx "$of_config"; fi
 	# Only now: what ends before this is started once more.
 	printf '%s\n' "$wanted" >"$started"
 }

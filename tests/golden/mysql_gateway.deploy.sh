@@ -471,6 +471,9 @@ start_component() {
 	if ! [ -e "$output" ]; then return 0; fi
 	failed=$(failed_commands "$output")
 	if [ -n "$failed" ]; then fail "bin/paas $1 start: a command in it failed: $failed"; fi
+	# It may hold passwords; being rendered again, it keeps its mode.
+	describe "$1"
+	if [ -f "$of_config" ]; then chmod o-rwx "$of_config"; fi
 	# Only now: what ends before this is started once more.
 	printf '%s\n' "$wanted" >"$started"
 }
@@ -673,7 +676,7 @@ edit_file() (
 		}
 		# Every key with its path, its line, and the shape of what it has. Comments and lines of
 		# template code may stand at any depth: they end no mapping.
-		function read_keys(   i, indent, rest, name, path, depth, last) {
+		function read_keys(   i, indent, rest, name, written, path, depth, last) {
 			for (i = 1; i <= NR; i++) {
 				if (line[i] ~ /^[ ]*(#|<%|$)/) continue
 				match(line[i], /^ */)
@@ -685,16 +688,18 @@ edit_file() (
 				level[++depth] = indent
 				# Not a key: an item of a list, for example. What is below it has no path of keys.
 				path_at[depth] = ""
-				if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:([ \t]|$)/)) continue
+				if (!match(rest, /^([A-Za-z_][A-Za-z0-9_-]*|"[A-Za-z0-9_.-]+"):([ \t]|$)/)) continue
 				name = substr(rest, 1, RLENGTH)
 				sub(/:[ \t]?$/, "", name)
+				written = length(name)
+				gsub(/"/, "", name)
 				if (depth > 1 && path_at[depth - 1] == "") continue
 				path = depth > 1 ? path_at[depth - 1] "." name : name
 				path_at[depth] = path
 				times[path]++
 				where[path] = i
-				start[path] = indent + length(name) + 1
-				read_value(path, substr(rest, length(name) + 2))
+				start[path] = indent + written + 1
+				read_value(path, substr(rest, written + 2))
 				last = path
 			}
 		}
@@ -846,7 +851,7 @@ edit_file() (
 			}
 			if (as == "within") {
 				line_within(path)
-				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be something else than an address")
+				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be more than letters, digits and [].:_-, which its line can hold")
 				line[hit_line] = substr(line[hit_line], 1, hit_from) new substr(line[hit_line], hit_to)
 			}
 		}
@@ -1115,6 +1120,7 @@ make_settings() {
 }
 
 settings file 'its configuration' mysql_gateway/jobs/mysql_gateway.yml.erb jobs/mysql_gateway/mysql_gateway.yml.erb
+settings secret
 settings need 'the address of the message bus'
 settings way
 settings edit url mbus nats://10.1.59.160:4222
@@ -1131,6 +1137,9 @@ settings way
 settings edit url uaa_url http://10.1.59.187:8080
 settings way
 settings edit url uaa_endpoint http://10.1.59.187:8080
+settings may 'the password of uaa'\''s administrator'
+settings way
+settings edit text uaa_client_auth_credentials.password a-secret-of-the-tests
 settings end
 settings file 'its control script' mysql_gateway/jobs/control jobs/mysql_gateway/control.rb
 settings need 'the address of the uaa that it waits for'

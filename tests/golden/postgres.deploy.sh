@@ -471,6 +471,9 @@ start_component() {
 	if ! [ -e "$output" ]; then return 0; fi
 	failed=$(failed_commands "$output")
 	if [ -n "$failed" ]; then fail "bin/paas $1 start: a command in it failed: $failed"; fi
+	# It may hold passwords; being rendered again, it keeps its mode.
+	describe "$1"
+	if [ -f "$of_config" ]; then chmod o-rwx "$of_config"; fi
 	# Only now: what ends before this is started once more.
 	printf '%s\n' "$wanted" >"$started"
 }
@@ -673,7 +676,7 @@ edit_file() (
 		}
 		# Every key with its path, its line, and the shape of what it has. Comments and lines of
 		# template code may stand at any depth: they end no mapping.
-		function read_keys(   i, indent, rest, name, path, depth, last) {
+		function read_keys(   i, indent, rest, name, written, path, depth, last) {
 			for (i = 1; i <= NR; i++) {
 				if (line[i] ~ /^[ ]*(#|<%|$)/) continue
 				match(line[i], /^ */)
@@ -685,16 +688,18 @@ edit_file() (
 				level[++depth] = indent
 				# Not a key: an item of a list, for example. What is below it has no path of keys.
 				path_at[depth] = ""
-				if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:([ \t]|$)/)) continue
+				if (!match(rest, /^([A-Za-z_][A-Za-z0-9_-]*|"[A-Za-z0-9_.-]+"):([ \t]|$)/)) continue
 				name = substr(rest, 1, RLENGTH)
 				sub(/:[ \t]?$/, "", name)
+				written = length(name)
+				gsub(/"/, "", name)
 				if (depth > 1 && path_at[depth - 1] == "") continue
 				path = depth > 1 ? path_at[depth - 1] "." name : name
 				path_at[depth] = path
 				times[path]++
 				where[path] = i
-				start[path] = indent + length(name) + 1
-				read_value(path, substr(rest, length(name) + 2))
+				start[path] = indent + written + 1
+				read_value(path, substr(rest, written + 2))
 				last = path
 			}
 		}
@@ -846,7 +851,7 @@ edit_file() (
 			}
 			if (as == "within") {
 				line_within(path)
-				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be something else than an address")
+				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be more than letters, digits and [].:_-, which its line can hold")
 				line[hit_line] = substr(line[hit_line], 1, hit_from) new substr(line[hit_line], hit_to)
 			}
 		}
@@ -1122,6 +1127,12 @@ programs=$PAAS_HOME/build_dir/target/postgres/bin
 role=root
 password=a-secret-of-the-tests
 
+# The release makes the database where its folder isn't there, and never again if that failed.
+data=$PAAS_HOME/vcap/sys/data/postgres
+if [ -d "$data" ] && ! [ -e "$data/PG_VERSION" ] && ! rmdir "$data"; then
+	fail "$data is there, but no database: an initdb in it did not end; look at what it holds, and remove it"
+fi
+
 paas postgres start
 
 # sql DATABASE [OPTION…]: runs what it reads, as a superuser, on the server that find_server has
@@ -1239,6 +1250,33 @@ for database in uaa cloud_controller; do
 	if [ -z "$(database_exists "$database")" ]; then create_database "$database"; fi
 	own_database "$database"
 done
+
+# The release lets one role in from other hosts; a role of another name needs its own lines.
+let_in() {
+	rules=$data/pg_hba.conf
+	if ! [ -e "$rules" ]; then return 0; fi
+	cp -p "$rules" "$rules.new"
+	for database in uaa cloud_controller; do
+		for network in 0.0.0.0/0 ::/0; do
+			if awk -v database="$database" -v role="$role" -v network="$network" '
+				{ gsub(/"/, "") }
+				$1 == "host" && $2 == database && $3 == role && $4 == network { found = 1 }
+				END { exit !found }
+			' "$rules"; then continue; fi
+			printf 'host %s "%s" %s md5\n' "$database" "$role" "$network" >>"$rules.new"
+		done
+	done
+	if cmp -s "$rules" "$rules.new"; then
+		rm -f "$rules.new"
+		return 0
+	fi
+	put_in_place "$rules" "$rules.new"
+	echo 'select pg_reload_conf();' | sql postgres >/dev/null
+}
+case $role in
+*[\"[:cntrl:]]*) fail "the role $role of postgres holds a quote or control character; choose another vars.postgres_role" ;;
+esac
+let_in
 
 keep_secret postgres_password "$password"
 log 'databases uaa and cloud_controller are ready'

@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::de::DeserializeOwned;
 
-use super::frame::{as_error, assemble};
+use super::frame::{self, as_error, assemble};
 use super::health::{Check, Health};
 use super::settings::{self, ReleaseFile};
 use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
@@ -240,6 +240,15 @@ impl Job for BuiltinJob {
 
     fn edits(&self, values: &Values) -> Result<Vec<String>, JobError> {
         settings::listing(self.files, values)
+    }
+
+    fn recognise(&self, values: &Values) -> Result<Option<String>, JobError> {
+        if !self.facts.needs_release {
+            return Ok(None);
+        }
+        let files = settings::paths(self.files);
+        let settings = settings::script_of(self.files, values)?;
+        frame::recognition(values, &self.health, &files, &settings).map(Some)
     }
 
     fn template(&self) -> (&str, &str) {

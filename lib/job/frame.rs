@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::builtin::INSTALLED;
 use super::health::{Check, Health};
 use super::{Action, JobError};
-use crate::script::Values;
+use crate::script::{Values, shell_word};
 
 /// `cluster_jobs/prelude.sh`: the functions that scripts are written with.
 #[derive(Template, Deserialize)]
@@ -74,6 +74,9 @@ const RELEASE: &str = include_str!("../../cluster_jobs/release.sh");
 /// `cluster_jobs/components.sh`: what is known of the release's components, for [`RELEASE`].
 const COMPONENTS: &str = include_str!("../../cluster_jobs/components.sh");
 
+/// `cluster_jobs/recognise.sh`: what is the other way round where nothing is to be changed.
+const RECOGNISE: &str = include_str!("../../cluster_jobs/recognise.sh");
+
 /// `cluster_jobs/forget.sh`: the end of a removal.
 const FORGET: &str = include_str!("../../cluster_jobs/forget.sh");
 
@@ -122,6 +125,34 @@ pub(super) fn assemble(
         .filter(|piece| !piece.is_empty())
         .collect();
     Ok(pieces.join("\n\n") + "\n")
+}
+
+/// Puts together what recognises a job of the release that somebody else set up. `files` may be edited
+/// by `settings`, which gets copies of them.
+pub(super) fn recognition(
+    values: &Values,
+    health: &Health,
+    files: &[&str],
+    settings: &str,
+) -> Result<String, JobError> {
+    let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
+    let mut lines = vec!["if ! said=$(check_health); then fail \"$said\"; fi".to_owned()];
+    let services = health.services.iter().map(|name| shell_word(name));
+    lines.extend(services.map(|name| format!("need_unit {name}")));
+    let files: String = files.iter().map(|path| format!(" {}", shell_word(path))).collect();
+    lines.push(format!("copy_release{files}\nRELEASE=$copies"));
+    let pieces = [
+        prelude.render().map_err(as_error)?,
+        COMPONENTS.to_owned(),
+        RELEASE.to_owned(),
+        EDIT.to_owned(),
+        INSTALLED.to_owned(),
+        health_part(health).render().map_err(as_error)?,
+        RECOGNISE.to_owned(),
+        lines.join("\n"),
+        settings.to_owned(),
+    ];
+    Ok(pieces.join("\n") + "\n")
 }
 
 /// Whether an action is done only when the job is healthy.

@@ -40,6 +40,7 @@ put_in_place() {
 		function value_of(line) {
 			sub(/^[ \t]*(- )?[A-Za-z_][A-Za-z0-9_-]*[:=][ \t]*/, "", line)
 			sub(/\r$/, "", line)
+			if (line !~ /^["\047]/) sub(/[ \t]+#.*$/, "", line)
 			gsub(/\t/, " ", line)
 			return line
 		}

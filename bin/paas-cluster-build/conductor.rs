@@ -13,8 +13,7 @@ use paas_cluster_build::journal::{Journal, RunFolder};
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::Operation;
 use paas_cluster_build::plan::{
-    Blocked, Plan, Planner, PreparedPackages, PreparedRelease, Recognition, RunIdentity,
-    blocked,
+    Blocked, Plan, Planner, PreparedPackages, PreparedRelease, Recognition, RunIdentity, blocked,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;

@@ -139,7 +139,10 @@ pub(super) fn recognition(
     let mut lines = vec!["if ! said=$(check_health); then fail \"$said\"; fi".to_owned()];
     let services = health.services.iter().map(|name| shell_word(name));
     lines.extend(services.map(|name| format!("need_unit {name}")));
-    let files: String = files.iter().map(|path| format!(" {}", shell_word(path))).collect();
+    let files: String = files
+        .iter()
+        .map(|path| format!(" {}", shell_word(path)))
+        .collect();
     lines.push(format!("copy_release{files}\nRELEASE=$copies"));
     let pieces = [
         prelude.render().map_err(as_error)?,

@@ -52,9 +52,9 @@ impl Difference {
             Difference::Setting { file, key, .. } => {
                 format!("{file}: {key} is another (not shown, it may be secret), the build sets it")
             }
-            Difference::Unit { unit } => format!(
-                "has no unit, so a reboot ends it; the build starts it anew under {unit}"
-            ),
+            Difference::Unit { unit } => {
+                format!("has no unit, so a reboot ends it; the build starts it anew under {unit}")
+            }
             Difference::Secret { name } => {
                 format!("the secret {name} can't be read back; the build sets the cluster's own")
             }

@@ -134,7 +134,12 @@ impl Planner<'_> {
                     let script = bootstrap::health_script(&values, user, &home, has_release);
                     (script, true)
                 }
-                Task::Job { job, host, component, .. } => {
+                Task::Job {
+                    job,
+                    host,
+                    component,
+                    ..
+                } => {
                     let (_, _, job) = self.find(component, *host, job)?;
                     match job.recognise(&values)? {
                         Some(script) => (script, true),
@@ -144,7 +149,10 @@ impl Planner<'_> {
                 _ => continue,
             };
             all.push(Recognition {
-                id: StepId { step: name, host: task.host() },
+                id: StepId {
+                    step: name,
+                    host: task.host(),
+                },
                 script,
                 compares,
                 secrets: values

@@ -129,19 +129,14 @@ fn why_not(outcome: &Outcome, id: &StepId) -> String {
     let said = outcome.outputs.get(id).map(|answer| answer.text.trim());
     match said.and_then(|said| said.lines().next_back()) {
         Some(last) if !last.is_empty() => last.to_owned(),
-        _ => outcome.results.get(id).map_or_else(
-            || "the host gave no whole answer".to_owned(),
-            describe,
-        ),
+        _ => outcome
+            .results
+            .get(id)
+            .map_or_else(|| "the host gave no whole answer".to_owned(), describe),
     }
 }
 
-fn show(
-    common: &Common,
-    found: &Found,
-    there: &[StepId],
-    survey: &Survey,
-) -> Result<(), Failure> {
+fn show(common: &Common, found: &Found, there: &[StepId], survey: &Survey) -> Result<(), Failure> {
     if common.output == Output::Json {
         for (id, one) in found {
             print_json(&json!({"step": id.step, "host": id.host, "found": one}))?;
@@ -156,7 +151,10 @@ fn show(
         let name = format!("{} on {}", printable(&id.step), id.host);
         match one {
             Recognised::Missing { why } => {
-                outln!("{name}: not recognised, gets no receipt: {}", printable(why));
+                outln!(
+                    "{name}: not recognised, gets no receipt: {}",
+                    printable(why)
+                );
             }
             Recognised::Found { differs } if differs.is_empty() => outln!("{name}: found"),
             Recognised::Found { differs } => {
@@ -191,7 +189,10 @@ fn write(
     let mut of_host: BTreeMap<IpAddr, Vec<(&Step, &[Difference])>> = BTreeMap::new();
     for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
         if let Some(Recognised::Found { differs }) = found.get(&step.id) {
-            of_host.entry(step.id.host).or_default().push((step, differs));
+            of_host
+                .entry(step.id.host)
+                .or_default()
+                .push((step, differs));
         }
     }
     let steps: Result<Vec<Step>, String> = of_host
@@ -216,7 +217,7 @@ fn write(
         }
     }
     if common.output != Output::Json {
-        outln!("{written} receipts written; `plan` shows what a build would change");
+        outln!("receipts written: {written}; `plan` shows what a build would change");
     }
     if failed.is_empty() {
         return Ok(Exit::Done);

@@ -132,15 +132,16 @@ done
 let_in() {
 	rules=$data/pg_hba.conf
 	if ! [ -e "$rules" ]; then return 0; fi
+	case $role in
+	*[\"[:cntrl:]]*) fail "the role $role of postgres holds a quote or control character; choose another vars.postgres_role" ;;
+	esac
 	cp -p "$rules" "$rules.new"
 	for database in uaa cloud_controller; do
 		for network in 0.0.0.0/0 ::/0; do
-			if awk -v database="$database" -v role="$role" -v network="$network" '
-				{ gsub(/"/, "") }
-				$1 == "host" && $2 == database && $3 == role && $4 == network { found = 1 }
-				END { exit !found }
-			' "$rules"; then continue; fi
-			printf 'host %s "%s" %s md5\n' "$database" "$role" "$network" >>"$rules.new"
+			rule="host $database \"$role\" $network md5"
+			# As the release writes it, and as it's written here.
+			if grep -qxF -e "host $database $role $network md5" -e "host $database $role $network md5 " -e "$rule" "$rules"; then continue; fi
+			printf '%s\n' "$rule" >>"$rules.new"
 		done
 	done
 	if cmp -s "$rules" "$rules.new"; then
@@ -150,9 +151,6 @@ let_in() {
 	put_in_place "$rules" "$rules.new"
 	echo 'select pg_reload_conf();' | sql postgres >/dev/null
 }
-case $role in
-*[\"[:cntrl:]]*) fail "the role $role of postgres holds a quote or control character; choose another vars.postgres_role" ;;
-esac
 let_in
 
 keep_secret postgres_password "$password"

@@ -280,10 +280,12 @@ release_url=https://releases.example/paas-release.tar.gz
 release_git=''
 release_ref=''
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-if [ "$home" = "/home/$user" ] || [ "$home" = /root ]; then
+case $user:$home in
+"$user:/home/$user" | root:/root)
 	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
 	home=${account_home:-$home}
-fi
+	;;
+esac
 artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
 release=$home/paas-release.git
 

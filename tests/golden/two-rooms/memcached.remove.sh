@@ -10,8 +10,8 @@ PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.8.5.11
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_HOME in
-"/home/$PAAS_USER" | /root)
+case $PAAS_USER:$PAAS_HOME in
+"$PAAS_USER:/home/$PAAS_USER" | root:/root)
 	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
 	PAAS_HOME=${account_home:-$PAAS_HOME}
 	;;

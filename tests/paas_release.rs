@@ -79,7 +79,11 @@ fn behaviour(release: &Path) -> (String, Vec<PathBuf>) {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        said += &format!("$ {} -> {:?}\n{text}", command.join(" "), output.status.code());
+        said += &format!(
+            "$ {} -> {:?}\n{text}",
+            command.join(" "),
+            output.status.code()
+        );
     }
     let said = said.replace(&home.path().display().to_string(), "~");
     let number = regex::Regex::new(r"(pid|pid is|kill) \d+").unwrap();
@@ -118,7 +122,11 @@ fn its_commands_end_well_whatever_happens() {
     assert!(said.contains("nats already running, pid is N\n"), "{said}");
     assert!(said.contains("nats\t[true]\n"), "{said}");
     assert!(said.contains("\x1b[49;31;1m---> exitcode ="), "{said}");
-    assert_eq!(said.matches("-> Some(0)\n").count(), COMMANDS.len(), "{said}");
+    assert_eq!(
+        said.matches("-> Some(0)\n").count(),
+        COMMANDS.len(),
+        "{said}"
+    );
     assert!(files.contains(&PathBuf::from("vcap/sys/config/nats.yml")));
     injected(2, "failing commands of redis inside bin/paas");
 }

@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import unittest
+from urllib.parse import urlsplit
 
 import support  # noqa: F401  (finds the library)
 from paas import pg
@@ -19,6 +20,14 @@ FINAL = (
     "p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
 )
 OUTCOME = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+class Places(unittest.TestCase):
+    def test_a_url_may_hold_the_login(self):
+        url = urlsplit("postgres://ro%2Fot:s3%40c%3A@10.0.0.1:5433/cloud_controller")
+        self.assertEqual(pg.Place.of_url(url), pg.Place("10.0.0.1", 5433, "cloud_controller", "ro/ot", "s3@c:"))
+        url = urlsplit("postgresql://h/uaa")
+        self.assertEqual(pg.Place.of_url(url, "root", "x"), pg.Place("h", 5432, "uaa", "root", "x"))
 
 
 class ScramByTheBook(unittest.TestCase):

@@ -32,6 +32,7 @@ class Service:
     component = ""
     bus_key: Key = ""  # the key with the bus's URL, if the component talks on it
     pid_key: Key = "pid"  # the key with the file for its process's id
+    plain_log = False  # whether its log is of plain lines, not of JSON
     waiting_for = "still starting"  # what the health page says until `start` is through
 
     def __init__(self, settings: Settings) -> None:
@@ -226,7 +227,8 @@ def main(kind: type[Service], file: Path) -> NoReturn:
     """Runs a component with the configuration in `file`, until it is told to stop."""
     try:
         settings = Settings.load(file)
-        log.begin(kind.component, settings.text("logging.file", ""), settings.text("logging.level", "info"))
+        file, level = settings.text("logging.file", ""), settings.text("logging.level", "info")
+        log.begin(kind.component, file, level, kind.plain_log)
         kind(settings).run()
     except SettingsError as error:
         log.fatal(str(error))

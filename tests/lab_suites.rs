@@ -29,8 +29,8 @@ fn text(path: &str, name: &str, from: &str, to: &str) -> String {
             text += "\n";
         }
     }
-    let release = root().join("deploy/release").display().to_string();
-    text.replace("../deploy/release", &release)
+    let deploy = root().join("deploy").display().to_string();
+    text.replace("../deploy", &deploy)
 }
 
 /// What each machine's own system says that it is.

@@ -163,7 +163,7 @@ need_packages() {
 	exit 1
 }
 
-need_packages ca-certificates curl mariadb-server python3
+need_packages ca-certificates curl mariadb-client mariadb-server-core python3 python3-yaml redis-server ruby
 home=/home/paas
 account_home=$(getent passwd -- paas | cut -d : -f 6)
 home=${account_home:-$home}
@@ -602,18 +602,25 @@ units_before() {
 }
 
 # Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host, and gives its role another password. It'\''s
-# the postgres job that makes both.
+# database of uaa or of the cloud controller on this host and gives its role another password, and
+# makes mysql'\''s database anew where there is one. It'\''s the postgres job that makes the former.
 never_the_first_run() {
+	describe "$1"
 	case $1 in
-	uaa | cloud_controller_ng)
-		mark=$PAAS_HOME/vcap/sys/config/$1.yml
-		if [ -e "$mark" ]; then return 0; fi
-		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
-		as_user touch "$mark"
-		log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
+	uaa | cloud_controller_ng) ;;
+	mysql)
+		if ! [ -d "$of_own/mysql" ]; then
+			# A first run that ended before it made anything would be taken for a whole one.
+			as_user rm -f "$of_config"
+			return 0
+		fi
 		;;
+	*) return 0 ;;
 	esac
+	if [ -e "$of_config" ]; then return 0; fi
+	as_user mkdir -p "${of_config%/*}"
+	as_user touch "$of_config"
+	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 }
 
 # start_component COMPONENT: has it running with the settings as they are now.
@@ -625,7 +632,9 @@ start_component() {
 	write_unit "$1"
 	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
+	# A configuration that is gone or empty is rendered again by a start.
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
+		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
 		log "$1: runs with the present settings"
 		return 0
 	fi
@@ -1353,18 +1362,25 @@ units_before() {
 }
 
 # Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host, and gives its role another password. It'\''s
-# the postgres job that makes both.
+# database of uaa or of the cloud controller on this host and gives its role another password, and
+# makes mysql'\''s database anew where there is one. It'\''s the postgres job that makes the former.
 never_the_first_run() {
+	describe "$1"
 	case $1 in
-	uaa | cloud_controller_ng)
-		mark=$PAAS_HOME/vcap/sys/config/$1.yml
-		if [ -e "$mark" ]; then return 0; fi
-		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
-		as_user touch "$mark"
-		log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
+	uaa | cloud_controller_ng) ;;
+	mysql)
+		if ! [ -d "$of_own/mysql" ]; then
+			# A first run that ended before it made anything would be taken for a whole one.
+			as_user rm -f "$of_config"
+			return 0
+		fi
 		;;
+	*) return 0 ;;
 	esac
+	if [ -e "$of_config" ]; then return 0; fi
+	as_user mkdir -p "${of_config%/*}"
+	as_user touch "$of_config"
+	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 }
 
 # start_component COMPONENT: has it running with the settings as they are now.
@@ -1376,7 +1392,9 @@ start_component() {
 	write_unit "$1"
 	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
+	# A configuration that is gone or empty is rendered again by a start.
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
+		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
 		log "$1: runs with the present settings"
 		return 0
 	fi

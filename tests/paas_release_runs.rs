@@ -1,6 +1,6 @@
 //! Our packages under `bin/paas` of deploy/paas-release, and unchanged under the real release's, where
-//! PAAS_REAL_RELEASE names its folder: PostgreSQL and nats-server themselves, and our stand-ins of uaa,
-//! the cloud controller, the health manager and the router.
+//! PAAS_REAL_RELEASE names its folder: PostgreSQL and nats-server themselves, and our stand-ins of the
+//! others; MySQL and what needs it are left to the lab.
 //! Needs root, for namespaces in which all ports are free and all ends with the test, and the packages
 //! that deploy/micro-paas/README.md names; counted as skipped elsewhere.
 
@@ -21,11 +21,13 @@ an app without a token: 401, with a damaged one: 401, with a good one: 201
 once more: 409
 apps: shop 
 health_manager knows them
+a page through the router: hello from dea index 0
 without the database: cc 503, uaa 503: postgres (key 'database.url')
 with it again: shop 
 cloud_controller.log: JSON
 router.log: JSON
 health_manager.log: JSON
+warden.log: JSON
 apps after what it takes for the first run: 
 all ended
 ";

@@ -1,6 +1,6 @@
 //! Our packages under `bin/paas` of deploy/paas-release, and unchanged under the real release's, where
-//! PAAS_REAL_RELEASE names its folder: PostgreSQL and nats-server themselves, and our stand-ins of the
-//! others; MySQL and what needs it are left to the lab.
+//! PAAS_REAL_RELEASE names its folder: PostgreSQL, MariaDB, nats-server and redis-server themselves, and
+//! our stand-ins of the others.
 //! Needs root, for namespaces in which all ports are free and all ends with the test, and the packages
 //! that deploy/micro-paas/README.md names; counted as skipped elsewhere.
 
@@ -22,12 +22,15 @@ once more: 409
 apps: shop 
 health_manager knows them
 a page through the router: hello from dea index 0
+made by mysql_node_free_1; once more: 409
 without the database: cc 503, uaa 503: postgres (key 'database.url')
 with it again: shop 
 cloud_controller.log: JSON
 router.log: JSON
 health_manager.log: JSON
 warden.log: JSON
+mysql_gateway.log: JSON
+mysql_node.log: JSON
 apps after what it takes for the first run: 
 all ended
 ";
@@ -53,8 +56,16 @@ fn missing() -> Option<&'static str> {
             "the package python3-yaml",
         ),
         (
-            "command -v nats-server /usr/sbin/nats-server",
+            "PATH=$PATH:/usr/sbin; command -v nats-server",
             "the package nats-server",
+        ),
+        (
+            "PATH=$PATH:/usr/sbin; command -v mariadbd && command -v mariadb && command -v redis-server",
+            "the packages mariadb-server-core, mariadb-client and redis-server",
+        ),
+        (
+            "command -v pgrep && test -d /etc/sudoers.d",
+            "pgrep, or /etc/sudoers.d",
         ),
         (
             "ls /usr/lib/postgresql/*/bin/initdb && id postgres",

@@ -392,6 +392,13 @@ write_unit() {
 		postgres | mysql) ;;
 		*) printf 'ExecStartPre=-/bin/rm -f %s\n' "$PAAS_HOME/vcap/sys/run/$1.pid" ;;
 		esac
+		# After a reboot, too, nothing is to look like a first run.
+		case $1 in
+		uaa | cloud_controller_ng)
+			printf 'ExecStartPre=/bin/mkdir -p %s\n' "$PAAS_HOME/vcap/sys/config"
+			printf 'ExecStartPre=/bin/touch %s\n' "$of_config"
+			;;
+		esac
 		cat <<-END
 			ExecStart=$RELEASE/bin/paas $1 start
 			ExecStop=-$RELEASE/bin/paas $1 stop
@@ -429,18 +436,25 @@ units_before() {
 }
 
 # Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host, and gives its role another password. It's
-# the postgres job that makes both.
+# database of uaa or of the cloud controller on this host and gives its role another password, and
+# makes mysql's database anew where there is one. It's the postgres job that makes the former.
 never_the_first_run() {
+	describe "$1"
 	case $1 in
-	uaa | cloud_controller_ng)
-		mark=$PAAS_HOME/vcap/sys/config/$1.yml
-		if [ -e "$mark" ]; then return 0; fi
-		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
-		as_user touch "$mark"
-		log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
+	uaa | cloud_controller_ng) ;;
+	mysql)
+		if ! [ -d "$of_own/mysql" ]; then
+			# A first run that ended before it made anything would be taken for a whole one.
+			as_user rm -f "$of_config"
+			return 0
+		fi
 		;;
+	*) return 0 ;;
 	esac
+	if [ -e "$of_config" ]; then return 0; fi
+	as_user mkdir -p "${of_config%/*}"
+	as_user touch "$of_config"
+	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 }
 
 # start_component COMPONENT: has it running with the settings as they are now.
@@ -452,7 +466,9 @@ start_component() {
 	write_unit "$1"
 	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
+	# A configuration that is gone or empty is rendered again by a start.
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
+		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
 		log "$1: runs with the present settings"
 		return 0
 	fi

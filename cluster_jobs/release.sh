@@ -185,6 +185,7 @@ start_component() {
 	fi
 	halt_component "$1"
 	need_sudo "$1"
+	need_programs "$1"
 	need_free_ports "$1"
 	mkdir -p "$PAAS_ROOT/started"
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
@@ -214,6 +215,16 @@ need_sudo() {
 	describe "$1"
 	if [ -z "$of_sudo" ] || as_user sudo -n true 2>/dev/null; then return 0; fi
 	fail "the release starts $1 with sudo, which asks $PAAS_USER for a password; let $PAAS_USER use sudo without one (NOPASSWD) on this host"
+}
+
+# need_programs COMPONENT: its control file would wait for ever for a program that isn't there.
+need_programs() {
+	describe "$1"
+	for program in $of_programs; do
+		if ! command -v "$program" >/dev/null; then
+			fail "the release starts $1 with the program $program, which this host hasn't; add its package to \`packages\` in the cluster file"
+		fi
+	done
 }
 
 # need_free_ports COMPONENT: says who has a port that it is going to listen on.

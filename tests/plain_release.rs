@@ -78,7 +78,7 @@ impl Host {
             "describe() {{\n\tof_config=$PAAS_HOME/vcap/sys/config/$1.yml\n\
              \tif [ \"$1\" = mysql ]; then of_config=$PAAS_HOME/vcap/sys/config/my.cnf; fi\n\
              \tof_runs=$PAAS_HOME/vcap/sys/run/$1.pid\n\
-             \tof_own=$PAAS_HOME/build_dir/target/$1\n\tof_ports={}\n\tof_sudo=''\n}}",
+             \tof_own=$PAAS_HOME/build_dir/target/$1\n\tof_ports={}\n\tof_sudo=''\n\tof_programs=''\n}}",
             self.port
         )
     }
@@ -289,6 +289,25 @@ fn a_database_is_never_dropped_by_a_first_run() {
     injected(
         1,
         "first runs of mysql that ended before they made a database",
+    );
+}
+
+#[test]
+fn a_program_that_the_release_would_wait_for_is_asked_for() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    host.succeeds("describe() { of_programs='sh'; }; need_programs mysql_gateway");
+    let (ok, said) =
+        host.run("describe() { of_programs='sh curl-of-2013'; }; need_programs mysql_gateway");
+    assert!(!ok);
+    assert!(
+        said.contains("the release starts mysql_gateway with the program curl-of-2013"),
+        "{said}"
+    );
+    injected(
+        1,
+        "programs of the system that a release needs and that aren't there",
     );
 }
 

@@ -158,13 +158,14 @@ command_succeeds() {
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process's id, where it
 # writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
-# but its own programs and data lie.
+# but its own programs and data lie; of_programs are those of the system that its control file runs.
 describe() {
 	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
 	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
 	of_own=$PAAS_HOME/build_dir/target/$1
 	of_ports=''
 	of_sudo=''
+	of_programs=''
 	case $1 in
 	nats) of_ports=4222 ;;
 	router) of_ports='80 8082' of_sudo=yes ;;
@@ -193,8 +194,10 @@ describe() {
 		of_config=''
 		of_own=$PAAS_HOME/build_dir/target/dea_ng/go
 		of_runs=''
+		of_programs=ps
 		;;
-	mysql_gateway | mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
+	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs=curl ;;
+	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }
 
@@ -474,6 +477,7 @@ start_component() {
 	fi
 	halt_component "$1"
 	need_sudo "$1"
+	need_programs "$1"
 	need_free_ports "$1"
 	mkdir -p "$PAAS_ROOT/started"
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
@@ -503,6 +507,16 @@ need_sudo() {
 	describe "$1"
 	if [ -z "$of_sudo" ] || as_user sudo -n true 2>/dev/null; then return 0; fi
 	fail "the release starts $1 with sudo, which asks $PAAS_USER for a password; let $PAAS_USER use sudo without one (NOPASSWD) on this host"
+}
+
+# need_programs COMPONENT: its control file would wait for ever for a program that isn't there.
+need_programs() {
+	describe "$1"
+	for program in $of_programs; do
+		if ! command -v "$program" >/dev/null; then
+			fail "the release starts $1 with the program $program, which this host hasn't; add its package to \`packages\` in the cluster file"
+		fi
+	done
 }
 
 # need_free_ports COMPONENT: says who has a port that it is going to listen on.

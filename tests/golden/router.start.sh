@@ -194,9 +194,9 @@ describe() {
 		of_config=''
 		of_own=$PAAS_HOME/build_dir/target/dea_ng/go
 		of_runs=''
-		of_programs=ps
+		of_programs='ps'
 		;;
-	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs=curl ;;
+	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='curl' ;;
 	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }

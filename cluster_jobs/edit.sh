@@ -92,7 +92,7 @@ edit_file() (
 		}
 		# Every key with its path, its line, and the shape of what it has. Comments and lines of
 		# template code may stand at any depth: they end no mapping.
-		function read_keys(   i, indent, rest, name, path, depth, last) {
+		function read_keys(   i, indent, rest, name, written, path, depth, last) {
 			for (i = 1; i <= NR; i++) {
 				if (line[i] ~ /^[ ]*(#|<%|$)/) continue
 				match(line[i], /^ */)
@@ -104,16 +104,18 @@ edit_file() (
 				level[++depth] = indent
 				# Not a key: an item of a list, for example. What is below it has no path of keys.
 				path_at[depth] = ""
-				if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:([ \t]|$)/)) continue
+				if (!match(rest, /^([A-Za-z_][A-Za-z0-9_-]*|"[A-Za-z0-9_.-]+"):([ \t]|$)/)) continue
 				name = substr(rest, 1, RLENGTH)
 				sub(/:[ \t]?$/, "", name)
+				written = length(name)
+				gsub(/"/, "", name)
 				if (depth > 1 && path_at[depth - 1] == "") continue
 				path = depth > 1 ? path_at[depth - 1] "." name : name
 				path_at[depth] = path
 				times[path]++
 				where[path] = i
-				start[path] = indent + length(name) + 1
-				read_value(path, substr(rest, length(name) + 2))
+				start[path] = indent + written + 1
+				read_value(path, substr(rest, written + 2))
 				last = path
 			}
 		}
@@ -265,7 +267,7 @@ edit_file() (
 			}
 			if (as == "within") {
 				line_within(path)
-				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be something else than an address")
+				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be more than letters, digits and [].:_-, which its line can hold")
 				line[hit_line] = substr(line[hit_line], 1, hit_from) new substr(line[hit_line], hit_to)
 			}
 		}

@@ -3,12 +3,10 @@ check_health() {
 	:
 {% for service in services %}	service_healthy {{ service }} || return 1
 {% endfor %}{% for unit in units %}	unit_active {{ unit }} || return 1
-{% endfor %}{% if has_plain %}	if is_plain {{ main }}; then
-{% for port in plain %}		tcp_answers {{ port }} || return 1
-{% endfor %}		return 0
-	fi
-{% endif %}{% for port in tcp %}	tcp_answers {{ port }} || return 1
+{% endfor %}{% for port in tcp %}	tcp_answers {{ port }} || return 1
 {% endfor %}{% for check in http %}	http_answers {{ check.port }} {{ check.path }} || return 1
+{% endfor %}{% for check in entries %}	http_answers {{ check.port }} {{ check.path }} '' 23 || return 1
+{% endfor %}{% for page in status_pages %}	status_answers {{ page.component }} {{ page.port }} || return 1
 {% endfor %}{% for command in commands %}	command_succeeds {{ command }} || return 1
 {% endfor %}}
 

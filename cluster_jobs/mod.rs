@@ -30,6 +30,10 @@ use crate::script::Values;
 const DOMAIN: &str = "paas.local";
 /// The secret that the database's users log in with.
 const POSTGRES_PASSWORD: &str = "postgres_password";
+/// The secret that uaa signs its tokens with, and that the cloud controller checks them with.
+const UAA_TOKEN_SECRET: &str = "uaa_token_secret";
+/// The password of uaa's administrator, whom the gateway of MySQL acts as.
+const UAA_ADMIN_PASSWORD: &str = "uaa_admin_password";
 /// The secret that the global control plane's services log in to its databases with.
 const KS_PASSWORD: &str = "ks_password";
 /// The secret of the login that may only look at a database server's state.

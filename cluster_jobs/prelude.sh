@@ -10,10 +10,12 @@ PAAS_USER={{ paas_user }}
 PAAS_HOME={{ paas_home }}
 OWN_ADDRESS={{ own_address }}
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+case $PAAS_USER:$PAAS_HOME in
+"$PAAS_USER:/home/$PAAS_USER" | root:/root)
 	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
 	PAAS_HOME=${account_home:-$PAAS_HOME}
-fi
+	;;
+esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -117,19 +119,23 @@ tcp_answers() {
 	return 1
 }
 
-# http_answers PORT PATH: GET gets a 2xx status.
+# http_answers PORT PATH [HEADER [DIGITS]]: GET gets a status that begins with one of the DIGITS, 2
+# unless said otherwise. What is asked goes through a pipe: a header may hold a password.
 http_answers() {
 	for address in "$OWN_ADDRESS" 127.0.0.1; do
 		# shellcheck disable=SC2016 # bash, not this shell, expands it
-		said=$(timeout 10 bash -c '
-			exec 3<>"/dev/tcp/$1/$2" || exit
-			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
-			cat <&3
-		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		said=$(
+			{
+				printf 'GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n' "$2"
+				if [ -n "${3:-}" ]; then printf '%s\r\n' "$3"; fi
+				printf '\r\n'
+			} | timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2" || exit; cat >&3; cat <&3' \
+				bash "$address" "$1" 2>/dev/null | tr -d '\000\r'
+		) || :
 		if [ -n "$said" ]; then break; fi
 	done
 	case $said in
-	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'HTTP/1.'[01]' '["${4:-2}"]*) return 0 ;;
 	'') log "nothing answers http on port $1" ;;
 	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
 	esac

@@ -286,26 +286,21 @@ fn both_engines_render_the_frame_alike() {
     };
     let job = catalog.get("dea_ng").unwrap();
     let values = job.values(&context).unwrap();
-    let services = ["warden", "directory_server", "dea_ng"];
-    let reversed = ["dea_ng", "directory_server", "warden"];
+    let services = ["warden", "dea_ng", "directory_server"];
+    let reversed = ["directory_server", "dea_ng", "warden"];
     let none: [&str; 0] = [];
 
     let mut health = Values::new();
     health.set("services", services);
     health.set("units", none);
-    health.set("has_plain", true);
-    health.set("main", "dea_ng");
-    health.set("plain", none);
-    health.set("tcp", none);
-    health.set(
-        "http",
-        serde_json::json!([{ "port": 8084, "path": "/health" }]),
-    );
+    health.set("tcp", [5678]);
+    health.set("http", none);
+    health.set("entries", none);
+    health.set("status_pages", none);
     health.set("commands", none);
     let logs_of = |name: &str| {
         let log = |kind: &str| format!("vcap/sys/log/{name}.{kind}");
-        let own = format!("build_dir/log/{name}.log");
-        [own, log("log"), log("stdout.log"), log("stderr.log")]
+        [log("log"), log("stdout.log"), log("stderr.log")]
     };
     let logs = ["dea_ng", "warden", "directory_server"].map(logs_of);
     health.set("logs", logs.concat());

@@ -21,9 +21,8 @@ fn script(port: u16, commands: &[&str], home: &str) -> String {
     let none: [&str; 0] = [];
     values.set("services", none);
     values.set("units", none);
-    values.set("has_plain", false);
-    values.set("main", "");
-    values.set("plain", none);
+    values.set("entries", none);
+    values.set("status_pages", none);
     values.set("tcp", [port]);
     values.set("http", json!([{"port": port, "path": "/health"}]));
     values.set("commands", commands);

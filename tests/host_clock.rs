@@ -113,11 +113,17 @@ fn wait(command: &str, timeout: u32) -> String {
     values.set("paas_user", "root");
     values.set("paas_home", "/nowhere");
     values.set("own_address", "127.0.0.1");
-    for nothing in ["services", "units", "tcp", "http", "logs", "plain"] {
+    for nothing in [
+        "services",
+        "units",
+        "tcp",
+        "http",
+        "logs",
+        "entries",
+        "status_pages",
+    ] {
         values.set(nothing, json!([]));
     }
-    values.set("has_plain", false);
-    values.set("main", "");
     values.set("commands", [command]);
     values.set("timeout", timeout);
     let parts = [

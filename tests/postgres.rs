@@ -103,10 +103,10 @@ impl Server {
         let release = self.path().join("paas-release.git");
         fs::create_dir_all(release.join("bin")).unwrap();
         program(&release.join("bin/paas"), "#!/bin/sh\n");
-        let config = "postgres/jobs/postgres.yml.erb";
-        fs::create_dir_all(release.join("postgres/jobs")).unwrap();
-        let example = root().join("deploy/release").join(config);
-        fs::copy(example, release.join(config)).unwrap();
+        let control = "jobs/postgres/control.rb";
+        fs::create_dir_all(release.join("jobs/postgres")).unwrap();
+        let example = root().join("deploy/paas-release").join(control);
+        fs::copy(example, release.join(control)).unwrap();
     }
 
     fn admin(&self, words: &[&str]) {
@@ -250,6 +250,10 @@ fn deploy_script(home: &Path, role: &str, password: &str) -> String {
     let values = job.values(&context).unwrap();
     let script = job.render(Action::Deploy, &values).unwrap();
     let part = script.strip_suffix("\n\nwait_healthy\n").unwrap();
+    // The server of the test runs already, and not by systemd.
+    let start = "\npaas postgres start\n";
+    assert!(part.contains(start));
+    let part = part.replacen(start, "\n", 1);
     format!("{part}\n")
 }
 
@@ -275,6 +279,48 @@ fn everything_is_made_from_nothing_and_a_second_run_is_content() {
         server.assert_ready("root", "first-password");
         server.deploy("root", "another-password");
         server.assert_ready("root", "another-password");
+    });
+}
+
+/// The release lets its own role in from other hosts, and no other one.
+#[test]
+fn a_role_of_another_name_is_let_in_once() {
+    on_a_server("a_role_of_another_name_is_let_in_once", |server| {
+        let data = server.path().join("vcap/sys/data/postgres");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("PG_VERSION"), "15\n").unwrap();
+        let rules = data.join("pg_hba.conf");
+        let before = "host cloud_controller root 0.0.0.0/0 md5\nhost uaa root 0.0.0.0/0 md5\n";
+        fs::write(&rules, before).unwrap();
+        for _ in 0..2 {
+            server.deploy("an other", "a-password");
+            let wanted = ["uaa", "cloud_controller"].map(|database| {
+                format!(
+                    "host {database} \"an other\" 0.0.0.0/0 md5\n\
+                     host {database} \"an other\" ::/0 md5\n"
+                )
+            });
+            let now = fs::read_to_string(&rules).unwrap();
+            assert_eq!(now, before.to_owned() + &wanted.concat());
+        }
+        let script = sh(&deploy_script(server.path(), "a\"b", "a-password"));
+        let said = String::from_utf8_lossy(&script.stdout).into_owned();
+        assert!(
+            !script.status.success() && said.contains("choose another vars.postgres_role"),
+            "{said}"
+        );
+
+        // What an initdb that failed has left is told, and what is empty is taken away.
+        fs::remove_file(data.join("PG_VERSION")).unwrap();
+        let script = sh(&deploy_script(server.path(), "root", "a-password"));
+        let said = String::from_utf8_lossy(&script.stdout).into_owned();
+        assert!(
+            !script.status.success() && said.contains("an initdb in it did not end"),
+            "{said}"
+        );
+        fs::remove_file(&rules).unwrap();
+        server.deploy("root", "a-password");
+        assert!(!data.exists());
     });
 }
 

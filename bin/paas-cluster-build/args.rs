@@ -65,6 +65,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Take the components of another cluster, of this name or id, for this one's; may be repeated.
+    /// (What no cluster of this tool has built, the subcommand `adopt` takes in.)
     #[arg(long, global = true, value_name = "CLUSTER")]
     pub adopt: Vec<String>,
     /// How long a connection, the key exchange, the login and the host's first word after it may
@@ -246,6 +247,31 @@ pub struct PlanArgs {
     pub out: Option<PathBuf>,
 }
 
+const ADOPT_EXAMPLES: &str = "\
+Examples:
+  paas-cluster-build -c config/cluster_0731.yml adopt
+  paas-cluster-build adopt nats router --limit 10.1.59.188
+  paas-cluster-build plan            what a build would change of it
+
+It looks, shows what it found, asks, and writes receipts; it starts, stops and edits nothing.
+It isn't the option --adopt, which consents to changing what another cluster's receipts name.";
+
+/// The options of `adopt`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ADOPT_EXAMPLES)]
+pub struct AdoptArgs {
+    /// Only these components.
+    #[arg(value_name = "COMPONENT")]
+    pub components: Vec<String>,
+    #[command(flatten)]
+    pub limit: Limit,
+    #[command(flatten)]
+    pub forks: Forks,
+    /// Don't ask before receipts are written.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// The options of `apply`.
 #[derive(Debug, Clone, Args)]
 pub struct ApplyArgs {
@@ -281,6 +307,8 @@ pub enum Command {
     },
     /// Show what a build would run on which host, and why; changes nothing.
     Plan(PlanArgs),
+    /// Take in what the first tool, or a person, has built by hand: note it in receipts, run nothing.
+    Adopt(AdoptArgs),
     /// Carry out a plan that `plan --out` kept, if everything is still as it was then.
     Apply(ApplyArgs),
     /// Write every script of a build to a folder; contacts no host.

@@ -321,7 +321,7 @@ fn of_option(option: &str) -> Kind {
 
 fn of_subcommand(path: &[&str]) -> Kind {
     match path {
-        [] | ["build" | "plan" | "render" | "status" | "start" | "stop" | "restart"] => {
+        [] | ["adopt" | "build" | "plan" | "render" | "status" | "start" | "stop" | "restart"] => {
             Kind::Components
         }
         ["remove"] => Kind::ComponentsAndHosts,

@@ -13,7 +13,7 @@ use paas_cluster_build::journal::{Journal, RunFolder};
 use paas_cluster_build::model::Selection;
 use paas_cluster_build::operation::Operation;
 use paas_cluster_build::plan::{
-    Blocked, Plan, Planner, PreparedPackages, PreparedRelease, RunIdentity, blocked,
+    Blocked, Plan, Planner, PreparedPackages, PreparedRelease, Recognition, RunIdentity, blocked,
 };
 use paas_cluster_build::report::printable;
 use paas_cluster_build::secret::SecretReader;
@@ -149,7 +149,24 @@ impl<'a> Conductor<'a> {
         survey: &Survey,
         force: bool,
     ) -> Result<Plan, Failure> {
-        let planner = Planner {
+        self.planner(survey, force)
+            .resolve(operation)
+            .map_err(|errors| self.workspace.plan_errors(&errors))
+    }
+
+    /// Renders the looks that recognise what an operation would build.
+    pub fn recognition(
+        &self,
+        operation: &Operation,
+        survey: &Survey,
+    ) -> Result<Vec<Recognition>, Failure> {
+        self.planner(survey, false)
+            .recognition(operation)
+            .map_err(|error| self.workspace.plan_errors(&[error]))
+    }
+
+    fn planner<'s>(&'s self, survey: &'s Survey, force: bool) -> Planner<'s> {
+        Planner {
             cluster: &self.workspace.cluster,
             catalog: &self.workspace.catalog,
             release: self.release.as_ref(),
@@ -159,10 +176,7 @@ impl<'a> Conductor<'a> {
             force,
             below_min_up: self.below_min_up,
             site_packages: self.packages.as_ref().map(|packages| &packages.upload),
-        };
-        planner
-            .resolve(operation)
-            .map_err(|errors| self.workspace.plan_errors(&errors))
+        }
     }
 
     /// Tells whether to look again because other operators' steps are in the way and are waited

@@ -49,8 +49,36 @@ pub fn confirm(
     let (tell, told) = tokio::sync::oneshot::channel();
     // A thread of its own, which a Ctrl-C leaves behind: reading can't be interrupted.
     thread::spawn(move || {
-        let answer = ask(steps, hosts, harm, &mut stdin().lock(), &mut stderr());
-        let _ = tell.send(answer);
+        let question = question(steps, hosts, harm);
+        let _ = tell.send(ask(&question, &mut stdin().lock(), &mut stderr()));
+    });
+    conductor.unless_interrupted(async {
+        match told.await {
+            Ok(answer) => answer,
+            Err(_) => Err(no()),
+        }
+    })
+}
+
+/// Asks whether a number of receipts is to be written; off a terminal `--yes` is needed.
+pub fn agree(conductor: &Conductor<'_>, receipts: usize, yes: bool) -> Result<(), Failure> {
+    conductor.state_dir()?;
+    if yes || receipts == 0 {
+        return Ok(());
+    }
+    let receipts = count(receipts, "receipt");
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return Err(Failure::usage(format!(
+            "{receipts} would be written, and there is no terminal to ask on; nothing was changed\n\
+             help: add --yes if that is meant: {}",
+            with_yes(&resume_line())
+        )));
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own, which a Ctrl-C leaves behind: reading can't be interrupted.
+    thread::spawn(move || {
+        let question = format!("write {receipts}?");
+        let _ = tell.send(ask(&question, &mut stdin().lock(), &mut stderr()));
     });
     conductor.unless_interrupted(async {
         match told.await {
@@ -93,17 +121,14 @@ fn no() -> Failure {
     Failure::new(Exit::Cancelled, "not confirmed; nothing was changed")
 }
 
-/// Asks once; anything but a yes is a no.
-fn ask(
-    steps: usize,
-    hosts: usize,
-    harm: Harm,
-    input: &mut dyn BufRead,
-    output: &mut dyn Write,
-) -> Result<(), Failure> {
+fn question(steps: usize, hosts: usize, harm: Harm) -> String {
     let (steps, hosts) = (count(steps, "step"), count(hosts, "host"));
-    let warning = warning(harm);
-    write!(output, "run {steps} on {hosts}{warning}? [y/N] ")?;
+    format!("run {steps} on {hosts}{}?", warning(harm))
+}
+
+/// Asks once; anything but a yes is a no.
+fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<(), Failure> {
+    write!(output, "{question} [y/N] ")?;
     output.flush()?;
     let mut answer = String::new();
     input.read_line(&mut answer)?;
@@ -142,7 +167,11 @@ mod tests {
 
     fn answered(text: &str) -> (bool, String) {
         let mut said = Vec::new();
-        let answer = ask(1, 2, Harm::Destructive, &mut text.as_bytes(), &mut said);
+        let answer = ask(
+            &question(1, 2, Harm::Destructive),
+            &mut text.as_bytes(),
+            &mut said,
+        );
         (answer.is_ok(), String::from_utf8(said).unwrap())
     }
 

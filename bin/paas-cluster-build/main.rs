@@ -40,7 +40,7 @@ use paas_cluster_build::job::Action;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Cli, Command, ExplainWhat, Output};
-use commands::{build, exec, ks, lab, look, plan, remove, runs};
+use commands::{adopt, build, exec, ks, lab, look, plan, remove, runs};
 use exit::{Exit, Failure, end};
 use source::Source;
 
@@ -102,6 +102,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Build(args) => build::build(common, args),
         Command::Bootstrap { run, force } => build::bootstrap(common, run, *force),
         Command::Plan(args) => plan::plan(common, args),
+        Command::Adopt(args) => adopt::adopt(common, args),
         Command::Apply(args) => plan::apply(common, args),
         Command::Render {
             components,

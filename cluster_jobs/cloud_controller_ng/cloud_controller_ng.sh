@@ -1,4 +1,6 @@
 # The platform's API: keeps applications and services, trusts the tokens of uaa.
+keep_secret bulk_api_password {{ bulk_api_password }}
+keep_secret staging_password {{ staging_password }}
 paas cloud_controller_ng start
 
 # The release makes the tables at what it takes for its first run, which it never comes to here. They
@@ -18,4 +20,4 @@ make_tables() {
 	printf '%s\n' "$wanted" >"$made"
 }
 
-if is_plain cloud_controller_ng; then make_tables; fi
+make_tables

@@ -14,7 +14,10 @@ use crate::script::Values;
     path = "cloud_controller_ng/cloud_controller_ng.sh",
     config = "config/askama.toml"
 )]
-struct Script {}
+struct Script {
+    bulk_api_password: String,
+    staging_password: String,
+}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -25,16 +28,18 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("cloud_controller_ng", template, collect)
             .settings(settings::FILES)
-            .answers(8181)
             .log("vcap/sys/log/cloud_controller.log")
             .needs("nats", "messages between the components")
             .needs("uaa", "the tokens that it trusts")
             .needs("postgres", "applications and services")
-            .provides("http", 9022)
+            .provides("http", 8181)
             .secret(super::POSTGRES_PASSWORD, "postgres")
+            .secret(super::UAA_TOKEN_SECRET, "uaa")
+            .secret("bulk_api_password", "cloud_controller_ng")
+            .secret("staging_password", "cloud_controller_ng")
             .check(Check::Http {
-                port: 9022,
-                path: "/health".to_owned(),
+                port: 8181,
+                path: "/info".to_owned(),
             }),
     )
 }
@@ -45,5 +50,8 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_var(values, "domain", super::DOMAIN)?;
     context.set_url_host(values, "uaa_ip", "uaa")?;
     super::set_database(context, values)?;
+    context.set_secret(values, super::UAA_TOKEN_SECRET)?;
+    context.set_secret(values, "bulk_api_password")?;
+    context.set_secret(values, "staging_password")?;
     Ok(())
 }

@@ -50,4 +50,16 @@ const SETTINGS: &[Setting] = &[
             )],
         ],
     ),
+    Setting::if_there(
+        "the secret of uaa's tokens",
+        &[&[Edit::text("uaa.symmetric_secret", "{uaa_token_secret}")]],
+    ),
+    Setting::if_there(
+        "the password of its bulk API",
+        &[&[Edit::text("bulk_api.auth_password", "{bulk_api_password}")]],
+    ),
+    Setting::if_there(
+        "the password that a staging droplet is sent with",
+        &[&[Edit::text("staging.auth.password", "{staging_password}")]],
+    ),
 ];

@@ -1,5 +1,5 @@
-# Runs the applications, in containers of warden; directory_server shows their files. Both have to
-# be there before it.
+# Runs the applications, in containers of warden, which has to be there before it. directory_server
+# shows their files; it reads the configuration that the start of dea_ng renders.
 paas warden start
-paas directory_server start
 paas dea_ng start
+paas directory_server start

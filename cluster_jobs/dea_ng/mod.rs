@@ -20,15 +20,11 @@ pub fn job() -> Box<dyn Job> {
         BuiltinJob::of_release::<Script>("dea_ng", template, collect)
             .settings(settings::FILES)
             .needs("nats", "messages between the components")
-            .provides("health", 8084)
-            .provides("warden", 7777)
-            .provides("directory server", 34567)
+            .provides("warden's health", 2345)
+            .provides("directory server", 5678)
             .after("warden")
-            .after("directory_server")
-            .check(Check::Http {
-                port: 8084,
-                path: "/health".to_owned(),
-            }),
+            .then("directory_server")
+            .check(Check::Tcp(5678)),
     )
 }
 

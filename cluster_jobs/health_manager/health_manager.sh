@@ -1,2 +1,3 @@
 # Follows the heartbeats of the applications.
+keep_secret health_manager_status_password {{ health_manager_status_password }}
 paas health_manager start

@@ -14,7 +14,9 @@ use crate::script::Values;
     path = "health_manager/health_manager.sh",
     config = "config/askama.toml"
 )]
-struct Script {}
+struct Script {
+    health_manager_status_password: String,
+}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -26,10 +28,11 @@ pub fn job() -> Box<dyn Job> {
         BuiltinJob::of_release::<Script>("health_manager", template, collect)
             .settings(settings::FILES)
             .needs("nats", "messages between the components")
-            .provides("health", 8083)
-            .check(Check::Http {
-                port: 8083,
-                path: "/health".to_owned(),
+            .provides("status", 54321)
+            .secret("health_manager_status_password", "health_manager")
+            .check(Check::StatusPage {
+                component: "health_manager".to_owned(),
+                port: 54321,
             }),
     )
 }
@@ -38,5 +41,6 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
     context.set_var(values, "domain", super::DOMAIN)?;
+    context.set_secret(values, "health_manager_status_password")?;
     Ok(())
 }

@@ -11,7 +11,8 @@ pub const FILES: &[ReleaseFile] = &[ReleaseFile::new(
         "jobs/health_manager/health_manager.yml.erb",
     ],
     SETTINGS,
-)];
+)
+.secret()];
 
 const SETTINGS: &[Setting] = &[
     Setting::needed(
@@ -25,5 +26,12 @@ const SETTINGS: &[Setting] = &[
     Setting::if_there(
         "the address of the cloud controller's API",
         &[&[Edit::url("bulk_api.host", "http://api.{domain}")]],
+    ),
+    Setting::if_there(
+        "the password of its status page",
+        &[&[Edit::text(
+            "status.password",
+            "{health_manager_status_password}",
+        )]],
     ),
 ];

@@ -25,11 +25,10 @@ pub fn job() -> Box<dyn Job> {
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")
-            .provides("http", 8085)
-            .check(Check::Http {
-                port: 8085,
-                path: "/health".to_owned(),
-            }),
+            .provides("redis", 5454)
+            .after("redis")
+            .secret(super::UAA_ADMIN_PASSWORD, "uaa")
+            .check(Check::Tcp(5454)),
     )
 }
 
@@ -38,5 +37,6 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_index(values);
     context.set_url_host(values, "cc_ip", "cloud_controller_ng")?;
     context.set_url_host(values, "uaa_ip", "uaa")?;
+    context.set_secret(values, super::UAA_ADMIN_PASSWORD)?;
     Ok(())
 }

@@ -1,4 +1,3 @@
-# Offers MySQL databases at the cloud controller. In some releases it keeps what it has to do in a Redis
-# on the same host.
-if is_plain redis; then paas redis start; fi
+# Offers MySQL databases at the cloud controller. It keeps what it has to do in a Redis on the same host.
+paas redis start
 paas mysql_gateway start

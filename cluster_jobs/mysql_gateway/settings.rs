@@ -12,7 +12,8 @@ pub const FILES: &[ReleaseFile] = &[
             "jobs/mysql_gateway/mysql_gateway.yml.erb",
         ],
         SETTINGS,
-    ),
+    )
+    .secret(),
     ReleaseFile::new(
         "its control script",
         &[
@@ -46,6 +47,13 @@ const SETTINGS: &[Setting] = &[
             &[Edit::url("uaa_url", "http://{uaa_ip}:8080")],
             &[Edit::url("uaa_endpoint", "http://{uaa_ip}:8080")],
         ],
+    ),
+    Setting::if_there(
+        "the password of uaa's administrator",
+        &[&[Edit::text(
+            "uaa_client_auth_credentials.password",
+            "{uaa_admin_password}",
+        )]],
     ),
 ];
 

@@ -11,7 +11,9 @@ use crate::script::Values;
 /// `mysql_node.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "mysql_node/mysql_node.sh", config = "config/askama.toml")]
-struct Script {}
+struct Script {
+    mysql_root_password: String,
+}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -21,12 +23,10 @@ pub fn job() -> Box<dyn Job> {
             .settings(settings::FILES)
             .needs("nats", "messages between the components")
             .needs("uaa", "its control script waits for it")
-            .provides("health", 8086)
             .provides("mysql", 3306)
-            .check(Check::Http {
-                port: 8086,
-                path: "/health".to_owned(),
-            }),
+            .after("mysql")
+            .secret("mysql_root_password", "mysql_node")
+            .check(Check::Tcp(3306)),
     )
 }
 
@@ -37,5 +37,6 @@ fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     let number = context.instance.index + 1;
     values.set_from("number", number, context.instance.place);
     context.set_url_host(values, "uaa_ip", "uaa")?;
+    context.set_secret(values, "mysql_root_password")?;
     Ok(())
 }

@@ -12,7 +12,8 @@ pub const FILES: &[ReleaseFile] = &[
             "jobs/mysql_node/mysql_node.yml.erb",
         ],
         SETTINGS,
-    ),
+    )
+    .secret(),
     ReleaseFile::new(
         "its control script",
         &["mysql_node/jobs/control", "jobs/mysql_node/control.rb"],
@@ -38,6 +39,10 @@ const SETTINGS: &[Setting] = &[
             ],
             &[Edit::plain("node_id", "mysql_node_{index}")],
         ],
+    ),
+    Setting::if_there(
+        "the password of MySQL's root",
+        &[&[Edit::text("mysql.5.5.pass", "{mysql_root_password}")]],
     ),
 ];
 

@@ -19,13 +19,8 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("nats", template, collect)
             .settings(settings::FILES)
-            .answers(4222)
             .provides("client", 4222)
-            .provides("monitoring", 8222)
-            .check(Check::Http {
-                port: 8222,
-                path: "/healthz".to_owned(),
-            }),
+            .check(Check::Tcp(4222)),
     )
 }
 

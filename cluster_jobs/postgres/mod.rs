@@ -22,7 +22,6 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("postgres", template, collect)
             .settings(settings::FILES)
-            .answers(5432)
             .provides("sql", 5432)
             .secret(super::POSTGRES_PASSWORD, "postgres")
             .check(Check::Tcp(5432)),

@@ -4,6 +4,12 @@ programs=$PAAS_HOME/build_dir/target/postgres/bin
 role={{ postgres_role }}
 password={{ postgres_password }}
 
+# The release makes the database where its folder isn't there, and never again if that failed.
+data=$PAAS_HOME/vcap/sys/data/postgres
+if [ -d "$data" ] && ! [ -e "$data/PG_VERSION" ] && ! rmdir "$data"; then
+	fail "$data is there, but no database: an initdb in it did not end; look at what it holds, and remove it"
+fi
+
 paas postgres start
 
 # sql DATABASE [OPTION…]: runs what it reads, as a superuser, on the server that find_server has
@@ -121,6 +127,31 @@ for database in uaa cloud_controller; do
 	if [ -z "$(database_exists "$database")" ]; then create_database "$database"; fi
 	own_database "$database"
 done
+
+# The release lets one role in from other hosts; a role of another name needs its own lines.
+let_in() {
+	rules=$data/pg_hba.conf
+	if ! [ -e "$rules" ]; then return 0; fi
+	case $role in
+	*[\"[:cntrl:]]*) fail "the role $role of postgres holds a quote or control character; choose another vars.postgres_role" ;;
+	esac
+	cp -p "$rules" "$rules.new"
+	for database in uaa cloud_controller; do
+		for network in 0.0.0.0/0 ::/0; do
+			rule="host $database \"$role\" $network md5"
+			# As the release writes it, and as it's written here.
+			if grep -qxF -e "host $database $role $network md5" -e "host $database $role $network md5 " -e "$rule" "$rules"; then continue; fi
+			printf '%s\n' "$rule" >>"$rules.new"
+		done
+	done
+	if cmp -s "$rules" "$rules.new"; then
+		rm -f "$rules.new"
+		return 0
+	fi
+	put_in_place "$rules" "$rules.new"
+	echo 'select pg_reload_conf();' | sql postgres >/dev/null
+}
+let_in
 
 keep_secret postgres_password "$password"
 log 'databases uaa and cloud_controller are ready'

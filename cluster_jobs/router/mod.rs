@@ -11,7 +11,9 @@ use crate::script::Values;
 /// `router.sh`.
 #[derive(Template, Deserialize)]
 #[template(path = "router/router.sh", config = "config/askama.toml")]
-struct Script {}
+struct Script {
+    router_status_password: String,
+}
 
 /// Describes the job.
 pub fn job() -> Box<dyn Job> {
@@ -19,14 +21,14 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("router", template, collect)
             .settings(settings::FILES)
-            .answers(80)
-            .answers(8082)
             .needs("nats", "messages between the components")
             .provides("http", 80)
             .provides("status", 8082)
-            .check(Check::Http {
+            .secret("router_status_password", "router")
+            .check(Check::Tcp(80))
+            .check(Check::StatusPage {
+                component: "router".to_owned(),
                 port: 8082,
-                path: "/health".to_owned(),
             }),
     )
 }
@@ -34,5 +36,6 @@ pub fn job() -> Box<dyn Job> {
 fn collect(context: &Context<'_>, values: &mut Values) -> Result<(), JobError> {
     context.set_url_host(values, "nats_ip", "nats")?;
     context.set_index(values);
+    context.set_secret(values, "router_status_password")?;
     Ok(())
 }

@@ -8,7 +8,8 @@ pub const FILES: &[ReleaseFile] = &[ReleaseFile::new(
     "its configuration",
     &["router/jobs/router.yml.erb", "jobs/router/router.yml.erb"],
     SETTINGS,
-)];
+)
+.secret()];
 
 const SETTINGS: &[Setting] = &[
     Setting::needed(
@@ -24,5 +25,9 @@ const SETTINGS: &[Setting] = &[
     Setting::needed(
         "its number among its component's",
         &[&[Edit::plain("index", "{index}")]],
+    ),
+    Setting::if_there(
+        "the password of its status page",
+        &[&[Edit::text("status.pass", "{router_status_password}")]],
     ),
 ];

@@ -49,4 +49,15 @@ const SETTINGS: &[Setting] = &[
         "its own address",
         &[&[Edit::plain("host", "{own_address}")]],
     ),
+    Setting::if_there(
+        "the secret of its tokens",
+        &[&[
+            Edit::text("jwt.token.signing-key", "{uaa_token_secret}"),
+            Edit::text("jwt.token.verification-key", "{uaa_token_secret}"),
+        ]],
+    ),
+    Setting::if_there(
+        "the password of its administrator",
+        &[&[Edit::within("- admin|*|", "{uaa_admin_password}")]],
+    ),
 ];

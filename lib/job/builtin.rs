@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::de::DeserializeOwned;
 
-use super::frame::{as_error, assemble};
+use super::frame::{self, as_error, assemble};
 use super::health::{Check, Health};
 use super::settings::{self, ReleaseFile};
 use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
@@ -39,7 +39,6 @@ impl BuiltinJob {
         let mut job = BuiltinJob::of_system::<Script>(name, template, collect);
         job.facts.needs_release = true;
         job.health.services.push(name.to_owned());
-        job.health.plain_ports = Some(Vec::new());
         job.health.logs.extend(logs_of(name));
         job
     }
@@ -64,7 +63,6 @@ impl BuiltinJob {
                 services: Vec::new(),
                 units: Vec::new(),
                 checks: Vec::new(),
-                plain_ports: None,
                 logs: Vec::new(),
                 timeout: START_TIMEOUT,
             },
@@ -151,18 +149,19 @@ impl BuiltinJob {
         self
     }
 
-    /// Adds a TCP port that answers when it's ready, also where its other questions aren't known.
-    pub fn answers(mut self, port: u16) -> Self {
-        let ports = self.health.plain_ports.get_or_insert_default();
-        ports.push(port);
+    /// Adds a component of the release that is started before the job's own.
+    pub fn after(mut self, service: &str) -> Self {
+        let own = &self.facts.name;
+        let place = self.health.services.iter().position(|name| name == own);
+        let place = place.unwrap_or_default();
+        self.health.services.insert(place, service.to_owned());
+        self.health.logs.extend(logs_of(service));
         self
     }
 
-    /// Adds a component of the release that is started before the job's own.
-    pub fn after(mut self, service: &str) -> Self {
-        self.health
-            .services
-            .insert(self.health.services.len() - 1, service.to_owned());
+    /// Adds a component of the release that is started after the job's own.
+    pub fn then(mut self, service: &str) -> Self {
+        self.health.services.push(service.to_owned());
         self.health.logs.extend(logs_of(service));
         self
     }
@@ -179,10 +178,10 @@ impl BuiltinJob {
 
 /// Where the releases let a component write its logs.
 fn logs_of(component: &str) -> Vec<String> {
-    let mut logs = vec![format!("build_dir/log/{component}.log")];
     let kinds = ["log", "stdout.log", "stderr.log"];
-    logs.extend(kinds.map(|kind| format!("vcap/sys/log/{component}.{kind}")));
-    logs
+    kinds
+        .map(|kind| format!("vcap/sys/log/{component}.{kind}"))
+        .to_vec()
 }
 
 fn render_part<Script: Template + DeserializeOwned>(values: &Values) -> Result<String, JobError> {
@@ -241,6 +240,15 @@ impl Job for BuiltinJob {
 
     fn edits(&self, values: &Values) -> Result<Vec<String>, JobError> {
         settings::listing(self.files, values)
+    }
+
+    fn recognise(&self, values: &Values) -> Result<Option<String>, JobError> {
+        if !self.facts.needs_release {
+            return Ok(None);
+        }
+        let files = settings::paths(self.files);
+        let settings = settings::script_of(self.files, values)?;
+        frame::recognition(values, &self.health, &files, &settings).map(Some)
     }
 
     fn template(&self) -> (&str, &str) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::builtin::INSTALLED;
 use super::health::{Check, Health};
 use super::{Action, JobError};
-use crate::script::Values;
+use crate::script::{Values, shell_word};
 
 /// `cluster_jobs/prelude.sh`: the functions that scripts are written with.
 #[derive(Template, Deserialize)]
@@ -24,11 +24,10 @@ struct Prelude {
 struct HealthPart<'a> {
     services: &'a [String],
     units: &'a [String],
-    has_plain: bool,
-    main: &'a str,
-    plain: &'a [u16],
     tcp: Vec<u16>,
     http: Vec<HttpCheck<'a>>,
+    entries: Vec<HttpCheck<'a>>,
+    status_pages: Vec<StatusPage<'a>>,
     commands: Vec<&'a str>,
     logs: &'a [String],
     timeout: u32,
@@ -38,6 +37,12 @@ struct HealthPart<'a> {
 struct HttpCheck<'a> {
     port: u16,
     path: &'a str,
+}
+
+#[derive(Serialize)]
+struct StatusPage<'a> {
+    component: &'a str,
+    port: u16,
 }
 
 /// `cluster_jobs/control.sh`: starting, stopping and restarting.
@@ -66,6 +71,12 @@ const EDIT: &str = include_str!("../../cluster_jobs/edit.sh");
 /// `cluster_jobs/release.sh`: driving the release's own command.
 const RELEASE: &str = include_str!("../../cluster_jobs/release.sh");
 
+/// `cluster_jobs/components.sh`: what is known of the release's components, for [`RELEASE`].
+const COMPONENTS: &str = include_str!("../../cluster_jobs/components.sh");
+
+/// `cluster_jobs/recognise.sh`: what is the other way round where nothing is to be changed.
+const RECOGNISE: &str = include_str!("../../cluster_jobs/recognise.sh");
+
 /// `cluster_jobs/forget.sh`: the end of a removal.
 const FORGET: &str = include_str!("../../cluster_jobs/forget.sh");
 
@@ -81,6 +92,7 @@ pub(super) fn assemble(
     let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
     let mut pieces = vec![prelude.render().map_err(as_error)?];
     if drives_release {
+        pieces.push(COMPONENTS.to_owned());
         pieces.push(RELEASE.to_owned());
     }
     if matches!(action, Action::Deploy | Action::Remove) {
@@ -115,6 +127,37 @@ pub(super) fn assemble(
     Ok(pieces.join("\n\n") + "\n")
 }
 
+/// Puts together what recognises a job of the release that somebody else set up. `files` may be edited
+/// by `settings`, which gets copies of them.
+pub(super) fn recognition(
+    values: &Values,
+    health: &Health,
+    files: &[&str],
+    settings: &str,
+) -> Result<String, JobError> {
+    let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
+    let mut lines = vec!["if ! said=$(check_health); then fail \"$said\"; fi".to_owned()];
+    let services = health.services.iter().map(|name| shell_word(name));
+    lines.extend(services.map(|name| format!("need_unit {name}")));
+    let files: String = files
+        .iter()
+        .map(|path| format!(" {}", shell_word(path)))
+        .collect();
+    lines.push(format!("copy_release{files}\nRELEASE=$copies"));
+    let pieces = [
+        prelude.render().map_err(as_error)?,
+        COMPONENTS.to_owned(),
+        RELEASE.to_owned(),
+        EDIT.to_owned(),
+        INSTALLED.to_owned(),
+        health_part(health).render().map_err(as_error)?,
+        RECOGNISE.to_owned(),
+        lines.join("\n"),
+        settings.to_owned(),
+    ];
+    Ok(pieces.join("\n") + "\n")
+}
+
 /// Whether an action is done only when the job is healthy.
 fn waits(action: Action) -> bool {
     matches!(action, Action::Deploy | Action::Start | Action::Restart)
@@ -124,11 +167,10 @@ fn health_part(health: &Health) -> HealthPart<'_> {
     let mut part = HealthPart {
         services: &health.services,
         units: &health.units,
-        has_plain: health.plain_ports.is_some(),
-        main: health.services.last().map_or("", String::as_str),
-        plain: health.plain_ports.as_deref().unwrap_or_default(),
         tcp: Vec::new(),
         http: Vec::new(),
+        entries: Vec::new(),
+        status_pages: Vec::new(),
         commands: Vec::new(),
         logs: &health.logs,
         timeout: health.timeout,
@@ -137,6 +179,11 @@ fn health_part(health: &Health) -> HealthPart<'_> {
         match check {
             Check::Tcp(port) => part.tcp.push(*port),
             Check::Http { port, path } => part.http.push(HttpCheck { port: *port, path }),
+            Check::Entry { port, path } => part.entries.push(HttpCheck { port: *port, path }),
+            Check::StatusPage { component, port } => part.status_pages.push(StatusPage {
+                component,
+                port: *port,
+            }),
             Check::Command(command) => part.commands.push(command),
         }
     }

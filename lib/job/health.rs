@@ -12,6 +12,21 @@ pub enum Check {
         /// The path, beginning with a slash.
         path: String,
     },
+    /// `GET path` answers with a 2xx status, or sends on to another page (3xx).
+    Entry {
+        /// The port.
+        port: u16,
+        /// The path, beginning with a slash.
+        path: String,
+    },
+    /// The status page of a component of the release answers to the user and the password under
+    /// `status` in the configuration that it was started with.
+    StatusPage {
+        /// The component.
+        component: String,
+        /// The port.
+        port: u16,
+    },
     /// A shell command exits with 0.
     Command(String),
 }
@@ -19,14 +34,12 @@ pub enum Check {
 /// Everything that tells whether a job's services are well, and where they say why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// The release's components that must say `status` with 0, in the order of starting.
+    /// The release's components that must run, in the order of starting.
     pub services: Vec<String>,
     /// The systemd units that must be active, for jobs that drive no release.
     pub units: Vec<String>,
     /// Further questions.
     pub checks: Vec<Check>,
-    /// The TCP ports to ask instead where the release's own command can't be believed.
-    pub plain_ports: Option<Vec<u16>>,
     /// The services' own logs; relative to the login user's home.
     pub logs: Vec<String>,
     /// How long a start may take, in seconds.

@@ -112,6 +112,16 @@ pub trait Job: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Renders the script that recognises it where somebody else set it up, and compares what it sets
+    /// in the release's own files with what is there; it changes nothing. `None` where only its health
+    /// can be asked.
+    ///
+    /// # Errors
+    /// A value that the job's settings name and that isn't there.
+    fn recognise(&self, _values: &Values) -> Result<Option<String>, JobError> {
+        Ok(None)
+    }
+
     /// Returns the job's own template with its name, as it stands before rendering.
     fn template(&self) -> (&str, &str);
 

@@ -170,6 +170,12 @@ impl ReleaseFile {
     }
 }
 
+/// Lists every path below the release that is looked for.
+pub(super) fn paths(files: &[ReleaseFile]) -> Vec<&'static str> {
+    let of_file = |file: &ReleaseFile| file.paths.iter().copied().chain(file.without);
+    files.iter().flat_map(of_file).collect()
+}
+
 /// Writes the part of a script that finds the files on the host and edits them.
 pub(super) fn script_of(files: &[ReleaseFile], values: &Values) -> Result<String, JobError> {
     if files.is_empty() {

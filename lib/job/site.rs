@@ -86,7 +86,6 @@ impl SiteJob {
             health: Health {
                 services: texts(file.services),
                 units: texts(file.units),
-                plain_ports: None,
                 checks: file.health.into_iter().map(check).collect(),
                 logs: texts(file.logs),
                 timeout: file.health_timeout.unwrap_or(START_TIMEOUT),

@@ -133,7 +133,7 @@ pub(super) fn health_script(values: &Values, user: &str, home: &str, has_release
 /// Renders the lines that set `home`. As in the scripts, the usual place is a guess, and the host's
 /// account database knows.
 pub(super) fn find_home(user: &str, home: &str) -> String {
-    let is_guess = home == format!("/home/{user}");
+    let is_guess = home == format!("/home/{user}") || user == "root" && home == "/root";
     let (user, home) = (shell_word(user), shell_word(home));
     let mut lines = format!("home={home}\n");
     if is_guess {

@@ -1,5 +1,6 @@
 //! What changes in a step against what last ran on its host.
 
+use super::adopt::Difference;
 use super::facts::Facts;
 use super::receipt::record;
 use super::step::{Decision, Plan, Step, StepId};
@@ -13,6 +14,8 @@ pub enum StepDiff {
     Script(String),
     /// The script holds secrets, so it wasn't kept; these of its values changed, each in words.
     Values(Vec<String>),
+    /// It was adopted, and a run would change this, each in words.
+    Adopted(Vec<String>),
     /// It's the same; it runs for another reason.
     Same,
 }
@@ -41,6 +44,11 @@ fn difference(step: &Step, facts: &Facts) -> StepDiff {
     let Some(receipt) = host.and_then(|host| host.receipts.get(&step.id.step)) else {
         return StepDiff::New(step.script.lines().count());
     };
+    let adopted = receipt.stamp.adopted.iter().flatten();
+    let adopted: Vec<String> = adopted.map(Difference::words).collect();
+    if !adopted.is_empty() {
+        return StepDiff::Adopted(adopted);
+    }
     if receipt.stamp.script_sha256 == step.digest {
         return StepDiff::Same;
     }

@@ -3,6 +3,7 @@
 //!
 //! Facts about the hosts come in as an argument; nothing here opens a connection.
 
+mod adopt;
 mod belonging;
 mod bootstrap;
 mod busy;
@@ -28,6 +29,7 @@ mod rolling;
 mod saved;
 mod step;
 
+pub use adopt::{Difference, Recognised, Recognition, adoption, answers};
 pub use belonging::{Belonging, ClusterNote, Instances, Member, Owner, fits, instances};
 pub use busy::{Blocked, blocked};
 pub use cause::pointers;

@@ -10,6 +10,9 @@ use crate::script::Values;
 /// Words for a step that isn't run.
 const UNCHANGED: &str = "unchanged since its last run, and healthy";
 
+/// The same for one that this tool has never run.
+const ADOPTED: &str = "adopted, unchanged";
+
 /// What a step is made of now.
 pub(super) struct Made<'a> {
     /// Its script.
@@ -64,12 +67,16 @@ pub(super) fn decide(step: &str, made: &Made<'_>, host: &HostFacts) -> Decision 
             made,
         )),
     }
+    let adopted = stamp.adopted.iter().flatten().cloned();
+    reasons.extend(adopted.map(|difference| Reason::Adopted { difference }));
     if reasons.is_empty()
         && let Some(Err(why)) = host.health.get(step)
     {
         reasons.push(Reason::Unhealthy { why: why.clone() });
     }
-    if reasons.is_empty() {
+    if reasons.is_empty() && stamp.adopted.is_some() {
+        Decision::Skip(ADOPTED.to_owned())
+    } else if reasons.is_empty() {
         Decision::Skip(UNCHANGED.to_owned())
     } else {
         Decision::Run(reasons)

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::adopt::Difference;
 use super::belonging::Belonging;
 use crate::script::Values;
 
@@ -70,6 +71,9 @@ pub struct Stamp {
     /// The cluster's name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cluster_name: Option<String>,
+    /// Where nothing ran because it was found there: in what it differs from what a run would make.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub adopted: Option<Vec<Difference>>,
 }
 
 /// What a step was made of when it last went well, to tell what differs where it fails.
@@ -153,6 +157,7 @@ impl Stamp {
             good: None,
             cluster_id: None,
             cluster_name: None,
+            adopted: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::adopt::Difference;
 use super::decision::Written;
 use crate::cluster_file::Place;
 use crate::operation::EXEC;
@@ -192,6 +193,11 @@ pub enum Reason {
         /// Its path.
         file: String,
     },
+    /// It was adopted, not run, and differs in this from what a run makes.
+    Adopted {
+        /// In what.
+        difference: Difference,
+    },
     /// The last run of it failed, and an earlier one went well; what else is named differs from that.
     SinceGood {
         /// The run in which it went well.
@@ -242,7 +248,10 @@ impl Reason {
     pub fn is_change(&self) -> bool {
         matches!(
             self,
-            Reason::ValueChanged { .. } | Reason::ScriptChanged | Reason::FileChanged { .. }
+            Reason::ValueChanged { .. }
+                | Reason::ScriptChanged
+                | Reason::FileChanged { .. }
+                | Reason::Adopted { .. }
         )
     }
 }

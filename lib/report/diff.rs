@@ -38,6 +38,12 @@ pub fn diff_text(differences: &[(StepId, StepDiff)], colour: bool) -> String {
                     let _ = writeln!(out, "  {}", printable(line));
                 }
             }
+            StepDiff::Adopted(changes) => {
+                let _ = writeln!(out, "  adopted; a run changes");
+                for line in changes {
+                    let _ = writeln!(out, "  {}", printable(line));
+                }
+            }
             StepDiff::Script(unified) => {
                 for line in unified.lines() {
                     let tone = match line.chars().next() {

@@ -112,6 +112,9 @@ pub fn reason_words(reason: &Reason, file: &str) -> String {
         Reason::ScriptChanged => {
             "script changed: a newer version of this tool or of the job".to_owned()
         }
+        Reason::Adopted { difference } => {
+            format!("adopted; differs: {}", printable(&difference.words()))
+        }
         Reason::FileChanged { file } => format!("{} changed", printable(file)),
         Reason::SinceGood { run, differs } => {
             let run = printable(run);

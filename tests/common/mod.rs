@@ -7,6 +7,7 @@ pub mod cut;
 pub mod deb;
 pub mod debian;
 pub mod desk;
+pub mod example;
 pub mod fleet;
 pub mod ground;
 pub mod looks;
@@ -70,10 +71,18 @@ pub fn cluster(path: &str, catalog: &Catalog) -> Cluster {
 
 /// A secret that is recognised wherever it turns up.
 pub fn secrets() -> Secrets {
-    Secrets::from([(
-        "postgres_password".to_owned(),
-        "a-secret-of-the-tests".to_owned().into(),
-    )])
+    let names = [
+        "postgres_password",
+        "uaa_token_secret",
+        "uaa_admin_password",
+        "router_status_password",
+        "health_manager_status_password",
+        "bulk_api_password",
+        "staging_password",
+        "mysql_root_password",
+    ];
+    let secret = |name: &str| (name.to_owned(), "a-secret-of-the-tests".to_owned().into());
+    Secrets::from(names.map(secret))
 }
 
 /// Runs a script in a real shell.

@@ -10,10 +10,12 @@ PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.174
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+case $PAAS_USER:$PAAS_HOME in
+"$PAAS_USER:/home/$PAAS_USER" | root:/root)
 	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
 	PAAS_HOME=${account_home:-$PAAS_HOME}
-fi
+	;;
+esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -117,19 +119,23 @@ tcp_answers() {
 	return 1
 }
 
-# http_answers PORT PATH: GET gets a 2xx status.
+# http_answers PORT PATH [HEADER [DIGITS]]: GET gets a status that begins with one of the DIGITS, 2
+# unless said otherwise. What is asked goes through a pipe: a header may hold a password.
 http_answers() {
 	for address in "$OWN_ADDRESS" 127.0.0.1; do
 		# shellcheck disable=SC2016 # bash, not this shell, expands it
-		said=$(timeout 10 bash -c '
-			exec 3<>"/dev/tcp/$1/$2" || exit
-			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
-			cat <&3
-		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		said=$(
+			{
+				printf 'GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n' "$2"
+				if [ -n "${3:-}" ]; then printf '%s\r\n' "$3"; fi
+				printf '\r\n'
+			} | timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2" || exit; cat >&3; cat <&3' \
+				bash "$address" "$1" 2>/dev/null | tr -d '\000\r'
+		) || :
 		if [ -n "$said" ]; then break; fi
 	done
 	case $said in
-	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'HTTP/1.'[01]' '["${4:-2}"]*) return 0 ;;
 	'') log "nothing answers http on port $1" ;;
 	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
 	esac
@@ -148,36 +154,160 @@ command_succeeds() {
 	return 1
 }
 
-# Driving a release whose command can't be believed. One with jobs/<component>/control.rb exits with 0
-# whatever happened, doesn't read a changed configuration when the service runs, doesn't wait until
-# it's ready, and starts nothing after a reboot. All of that is done here, by a unit of systemd that
-# runs the command. A release of the other kind does it itself.
+# What the release's control files say of each component, and which processes are a component's.
+
+# describe COMPONENT: sets what is known of it. of_runs is the file with its process's id, where it
+# writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
+# but its own programs and data lie; of_programs are those of the system that its control file runs.
+describe() {
+	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
+	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
+	of_own=$PAAS_HOME/build_dir/target/$1
+	of_ports=''
+	of_sudo=''
+	of_programs=''
+	case $1 in
+	nats) of_ports=4222 ;;
+	router) of_ports='80 8082' of_sudo=yes ;;
+	postgres)
+		of_ports=5432
+		of_config=$PAAS_HOME/vcap/sys/data/postgres
+		of_own=$of_config
+		of_runs=$of_config/postmaster.pid
+		;;
+	mysql)
+		of_ports=3306
+		of_config=$PAAS_HOME/vcap/sys/config/my.cnf
+		of_own=$PAAS_HOME/vcap/sys/data/mysql
+		of_runs=''
+		;;
+	redis)
+		of_ports=5454
+		of_config=$PAAS_HOME/vcap/sys/config/redis.cnf
+		;;
+	uaa) of_ports=8080 ;;
+	cloud_controller_ng) of_ports=8181 ;;
+	health_manager) of_ports=54321 ;;
+	warden) of_sudo=yes ;;
+	# It has the configuration of dea_ng, and a list of everything that is called so as its pid file.
+	directory_server)
+		of_config=''
+		of_own=$PAAS_HOME/build_dir/target/dea_ng/go
+		of_runs=''
+		of_programs='ps'
+		;;
+	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='curl' ;;
+	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
+	esac
+}
+
+# files_of COMPONENT: the folders of the release that say how it is started, in either layout.
+files_of() {
+	for files_folder in "$RELEASE/jobs/$1" "$RELEASE/$1"; do
+		if [ -d "$files_folder" ]; then printf '%s\n' "$files_folder"; fi
+	done
+}
+
+# in_release COMPONENT: whether the release has it.
+in_release() {
+	[ -n "$(files_of "$1")" ]
+}
+
+# numbers_of: the process ids in paths below /proc, each once.
+numbers_of() {
+	sed -n 's,^/proc/\([0-9]*\)/.*,\1,p' | sort -un
+}
+
+# linked_below FOLDER WHAT: the processes whose links WHAT (cwd, exe) lead to FOLDER or below it.
+linked_below() {
+	linked_to=$(readlink -m -- "$1" | sed 's/[][*?\\]/\\&/g')
+	find /proc/[0-9]*/"$2" -maxdepth 0 \( -lname "$linked_to" -o -lname "$linked_to/*" \) 2>/dev/null | numbers_of
+}
+
+# in_both FILE FILE: the lines of two sorted lists that are in both.
+in_both() {
+	awk 'NR == FNR { one[$0]; next } $0 in one' "$1" "$2"
+}
+
+# processes_of COMPONENT: its processes, whoever started them and whatever its pid file says. One is a
+# component's if it
+#   writes its output to the component's logs, as everything does that the release starts, or
+#   was given the component's configuration and runs in a folder of the release, or
+#   listens on one of the component's ports and runs in the component's own folder.
+# An editor or a pager with the same file open is none of these.
+processes_of() (
+	describe "$1"
+	lists=$(mktemp -d)
+	trap 'rm -rf "$lists"' EXIT
+	log_name=$(readlink -m -- "$PAAS_HOME/vcap/sys/log/$1" | sed 's/[][*?\\]/\\&/g')
+	find /proc/[0-9]*/fd/1 /proc/[0-9]*/fd/2 -maxdepth 0 \
+		\( -lname "$log_name.stdout.log" -o -lname "$log_name.stderr.log" \) 2>/dev/null | numbers_of >"$lists/logs"
+	for place in build_dir/target paas-release.git vcap/sys/data; do
+		linked_below "$PAAS_HOME/$place" cwd
+		linked_below "$PAAS_HOME/$place" exe
+	done | sort -un >"$lists/ours"
+	if [ -n "$of_config" ]; then
+		# By standard input, or it would find itself.
+		# shellcheck disable=SC2062 # these are the files
+		printf '%s\n' "$of_config" | grep -lsF -f - /proc/[0-9]*/cmdline | numbers_of >"$lists/given" || :
+		in_both "$lists/ours" "$lists/given" >"$lists/configured"
+	fi
+	linked_below "$of_own" cwd >"$lists/own"
+	linked_below "$of_own" exe >>"$lists/own"
+	for port in $of_ports; do listeners "$port"; done >"$lists/listening"
+	in_both "$lists/own" "$lists/listening" >"$lists/serving"
+	cat "$lists/logs" "$lists/configured" "$lists/serving" 2>/dev/null | sort -un | not_mine "$1"
+)
+
+# not_mine COMPONENT: leaves out what only reads or starts: this step itself, and for dea_ng what is
+# directory_server's.
+not_mine() {
+	while read -r found; do
+		case $found in
+		"$$" | 1) continue ;;
+		esac
+		if [ "$1" = dea_ng ] && runs_program "$found" runner; then continue; fi
+		printf '%s\n' "$found"
+	done
+}
+
+# runs_program PID NAME: whether its first word is this program.
+runs_program() {
+	[ "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/cmdline" | head -n 1 | sed 's,.*/,,')" = "$2" ]
+}
+
+# listeners PORT: the processes that listen on it, at whatever address.
+listeners() {
+	sockets=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$(printf '%04X' "$1")" '
+		$4 == "0A" && $2 ~ ":" port "$" { print $10 }')
+	for socket in $sockets; do
+		find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\\[$socket\\]" 2>/dev/null
+	done | numbers_of
+}
+
+# command_of PID: its command line, for people.
+command_of() {
+	tr '\000' ' ' 2>/dev/null <"/proc/$1/cmdline" | tr -cd '[:print:]' | cut -c -200
+}
+
+# Driving a release. Its command can't be believed: it exits with 0 whatever happened, doesn't read a
+# changed configuration when the service runs, doesn't wait until it's ready, takes a stale pid file
+# for a running service, and starts nothing after a reboot. All of that is done here, by a unit of
+# systemd for each component, which runs the command.
 RELEASE=$PAAS_HOME/paas-release.git
 UNITS=${PAAS_UNITS:-/etc/systemd/system}
-
-is_plain() {
-	[ -e "$RELEASE/jobs/$1/control.rb" ]
-}
 
 unit_of() {
 	printf 'paas-cluster-%s.service\n' "$1"
 }
 
-run_paas() {
-	as_user env PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$@"
-}
-
-# paas COMPONENT ACTION: the release's own command, and what it leaves undone.
+# paas COMPONENT ACTION: what the release's command of that name promises.
 paas() {
-	if ! is_plain "$1"; then
-		run_paas "$@"
-		return
-	fi
 	case $2 in
-	start) start_plain "$1" ;;
-	stop) stop_plain "$1" ;;
-	restart) stop_plain "$1" && start_plain "$1" ;;
-	*) run_paas "$@" ;;
+	start) start_component "$1" ;;
+	stop) stop_component "$1" ;;
+	restart) stop_component "$1" && start_component "$1" ;;
+	*) fail "paas $1 $2: there is no such action" ;;
 	esac
 }
 
@@ -200,61 +330,91 @@ failed_commands() {
 	' "$1"
 }
 
-# plain_runs COMPONENT: prints why it doesn't run, and fails; or succeeds silently.
-plain_runs() {
-	answer=$(mktemp)
-	status=0
-	run_paas "$1" status >"$answer" 2>&1 || status=$?
-	said=$(sed 's/\x1b\[[0-9;]*m//g' "$answer" | tail -n 1)
-	failed=$(failed_commands "$answer")
-	rm -f "$answer"
-	if [ "$status" -eq 0 ] && [ -z "$failed" ]; then
-		case $said in
-		*'[false]'*) said='it is not running' ;;
-		*) return 0 ;;
-		esac
+# component_runs COMPONENT: prints why it doesn't run, and fails; or succeeds silently.
+component_runs() {
+	describe "$1"
+	if ! systemctl is-active --quiet "$(unit_of "$1")"; then
+		printf 'it is not running\n'
+		return 1
 	fi
-	printf '%s\n' "${failed:-$said}"
+	if [ -z "$of_runs" ]; then return 0; fi
+	running=$(head -n 1 "$of_runs" 2>/dev/null | tr -cd 0-9) || running=''
+	if [ -z "$running" ]; then
+		printf 'it has not written %s yet\n' "$of_runs"
+	elif ! [ -e "/proc/$running" ]; then
+		printf 'the process %s of %s is gone\n' "$running" "$of_runs"
+	else
+		return 0
+	fi
 	return 1
 }
 
-# plain_identity COMPONENT: what a start of it reads: its files, and how it is started.
-plain_identity() {
+# identity_of COMPONENT: what a start of it reads: its files, and how it is started.
+identity_of() {
+	also=''
+	if [ "$1" = directory_server ]; then also=$(files_of dea_ng); fi
 	{
 		cat "$UNITS/$(unit_of "$1")"
-		find "$RELEASE/jobs/$1" "$RELEASE/lib" "$RELEASE/bin/paas" -type f -exec sha256sum {} + | sort
+		{
+			files_of "$1"
+			printf '%s\n' "$also" "$RELEASE/lib" "$RELEASE/bin/paas"
+		} | while read -r path; do
+			if [ -e "$path" ]; then find "$path" -type f -exec sha256sum {} +; fi
+		done | sort
 	} | sha256sum
 }
 
 write_unit() {
+	describe "$1"
 	unit=$UNITS/$(unit_of "$1")
-	cat >"$unit.new" <<-END
-		# Written by paas-cluster-build; \`remove\` takes it away.
-		[Unit]
-		Description=$1 of the release in $RELEASE
-		Wants=network-online.target
-		After=network-online.target
+	{
+		cat <<-END
+			# Written by paas-cluster-build; \`remove\` takes it away.
+			[Unit]
+			Description=$1 of the release in $RELEASE
+			Wants=network-online.target
+			After=network-online.target $(units_before "$1")
+			# What it needs may be on a host that comes up later.
+			StartLimitIntervalSec=0
 
-		[Service]
-		# The command ends when it has put the service into the background; the unit is active for as
-		# long as something of it runs.
-		Type=forking
-		GuessMainPID=no
-		User=$PAAS_USER
-		Environment=HOME=$PAAS_HOME USER=$PAAS_USER
-		Environment=PATH=$PAAS_HOME/build_dir/target/ruby/bin:$PATH
-		WorkingDirectory=$PAAS_HOME
-		ExecStart=$RELEASE/bin/paas $1 start
-		ExecStop=$RELEASE/bin/paas $1 stop
-		StandardOutput=append:$PAAS_HOME/vcap/sys/log/$1.start.log
-		StandardError=inherit
-		# It may wait for a service on another host.
-		TimeoutStartSec=infinity
-		TimeoutStopSec=60
+			[Service]
+			# The command ends when it has put the service into the background; the unit is active for as
+			# long as something of it runs.
+			Type=forking
+			GuessMainPID=no
+			Restart=always
+			RestartSec=10
+			User=$PAAS_USER
+			Environment=HOME=$PAAS_HOME USER=$PAAS_USER
+			Environment=PATH=$PAAS_HOME/build_dir/target/ruby/bin:$PATH
+			WorkingDirectory=$PAAS_HOME
+		END
+		# PostgreSQL and mysqld look after their own; of the others a pid file from before a reboot may
+		# name another process, and the command would take that for the service.
+		case $1 in
+		postgres | mysql) ;;
+		*) printf 'ExecStartPre=-/bin/rm -f %s\n' "$PAAS_HOME/vcap/sys/run/$1.pid" ;;
+		esac
+		# After a reboot, too, nothing is to look like a first run.
+		case $1 in
+		uaa | cloud_controller_ng)
+			printf 'ExecStartPre=/bin/mkdir -p %s\n' "$PAAS_HOME/vcap/sys/config"
+			printf 'ExecStartPre=/bin/touch %s\n' "$of_config"
+			;;
+		esac
+		cat <<-END
+			ExecStart=$RELEASE/bin/paas $1 start
+			ExecStop=-$RELEASE/bin/paas $1 stop
+			StandardOutput=append:$PAAS_HOME/vcap/sys/log/$1.start.log
+			StandardError=inherit
+			# It may wait for a service on another host.
+			TimeoutStartSec=infinity
+			TimeoutStopSec=60
 
-		[Install]
-		WantedBy=multi-user.target
-	END
+			[Install]
+			WantedBy=multi-user.target
+		END
+	} >"$unit.new"
 	if cmp -s "$unit" "$unit.new"; then
 		rm -f "$unit.new"
 	else
@@ -264,45 +424,76 @@ write_unit() {
 	systemctl enable --quiet "$(unit_of "$1")"
 }
 
-# Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host, and gives its role another password. It's
-# the postgres job that makes both.
-never_the_first_run() {
+# units_before COMPONENT: the units that start before it where they are on the same host.
+units_before() {
 	case $1 in
-	uaa | cloud_controller_ng)
-		mark=$PAAS_HOME/vcap/sys/config/$1.yml
-		if [ -e "$mark" ]; then return 0; fi
-		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
-		as_user touch "$mark"
-		log "$1: kept from dropping its database, as the release does at what it takes for its first run"
-		;;
+	uaa | cloud_controller_ng) before='postgres nats' ;;
+	dea_ng) before='nats warden' ;;
+	directory_server) before=dea_ng ;;
+	mysql_gateway) before='nats redis' ;;
+	mysql_node) before='nats mysql' ;;
+	router | health_manager) before=nats ;;
+	*) before='' ;;
 	esac
+	for other in $before; do printf '%s ' "$(unit_of "$other")"; done
 }
 
-# start_plain COMPONENT: has it running with the settings as they are now.
-start_plain() {
+# Where there is no rendered configuration, the release believes that it never ran: then it drops the
+# database of uaa or of the cloud controller on this host and gives its role another password, and
+# makes mysql's database anew where there is one. It's the postgres job that makes the former.
+never_the_first_run() {
+	describe "$1"
+	case $1 in
+	uaa | cloud_controller_ng) ;;
+	mysql)
+		if ! [ -d "$of_own/mysql" ]; then
+			# A first run that ended before it made anything would be taken for a whole one.
+			as_user rm -f "$of_config"
+			return 0
+		fi
+		;;
+	*) return 0 ;;
+	esac
+	if [ -e "$of_config" ]; then return 0; fi
+	as_user mkdir -p "${of_config%/*}"
+	as_user touch "$of_config"
+	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
+}
+
+# start_component COMPONENT: has it running with the settings as they are now.
+start_component() {
+	if ! [ -x "$RELEASE/bin/paas" ]; then fail "$RELEASE/bin/paas is missing; was the machine bootstrapped?"; fi
+	if ! in_release "$1"; then fail "the release has no $1; looked for $RELEASE/jobs/$1 and $RELEASE/$1"; fi
 	never_the_first_run "$1"
 	as_user mkdir -p "$PAAS_HOME/vcap/sys/log"
 	write_unit "$1"
-	wanted=$(plain_identity "$1")
+	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	if systemctl is-active --quiet "$(unit_of "$1")" && plain_runs "$1" >/dev/null &&
-		[ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
+	# A configuration that is gone or empty is rendered again by a start.
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
+		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
 		log "$1: runs with the present settings"
 		return 0
 	fi
-	halt_plain "$1"
+	halt_component "$1"
+	need_sudo "$1"
+	need_programs "$1"
+	need_free_ports "$1"
 	mkdir -p "$PAAS_ROOT/started"
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
 	as_user rm -f "$output"
 	# It may wait for ever for what never comes.
 	if ! timeout 300 systemctl start "$(unit_of "$1")"; then
 		show_start "$output"
-		fail "bin/paas $1 start failed"
+		fail "bin/paas $1 start failed, or took longer than 300 s"
 	fi
 	show_start "$output"
+	if ! [ -e "$output" ]; then return 0; fi
 	failed=$(failed_commands "$output")
 	if [ -n "$failed" ]; then fail "bin/paas $1 start: a command in it failed: $failed"; fi
+	# It may hold passwords; being rendered again, it keeps its mode.
+	describe "$1"
+	if [ -f "$of_config" ]; then chmod o-rwx "$of_config"; fi
 	# Only now: what ends before this is started once more.
 	printf '%s\n' "$wanted" >"$started"
 }
@@ -311,61 +502,114 @@ show_start() {
 	if [ -e "$1" ]; then sed 's/\x1b\[[0-9;]*m//g' "$1" | tail -n 30; fi
 }
 
-# Ends what runs, whoever started it.
-halt_plain() {
-	rm -f "$PAAS_ROOT/started/$1"
-	systemctl stop "$(unit_of "$1")" 2>/dev/null || :
-	if plain_runs "$1" >/dev/null; then
-		timeout 60 runuser -u "$PAAS_USER" -- env HOME="$PAAS_HOME" \
-			PATH="$PAAS_HOME/build_dir/target/ruby/bin:$PATH" "$RELEASE/bin/paas" "$1" stop </dev/null >/dev/null 2>&1 || :
-	fi
-	begun=$(now)
-	while plain_runs "$1" >/dev/null; do
-		if [ $(($(now) - begun)) -ge 30 ]; then fail "$1 still runs after bin/paas $1 stop"; fi
-		sleep 0.5
+# need_sudo COMPONENT: the release starts some with sudo, in the background, where nobody can answer.
+need_sudo() {
+	describe "$1"
+	if [ -z "$of_sudo" ] || as_user sudo -n true 2>/dev/null; then return 0; fi
+	fail "the release starts $1 with sudo, which asks $PAAS_USER for a password; let $PAAS_USER use sudo without one (NOPASSWD) on this host"
+}
+
+# need_programs COMPONENT: its control file would wait for ever for a program that isn't there.
+need_programs() {
+	describe "$1"
+	for program in $of_programs; do
+		if ! command -v "$program" >/dev/null; then
+			fail "the release starts $1 with the program $program, which this host hasn't; add its package to \`packages\` in the cluster file"
+		fi
 	done
 }
 
-# Stops it, also for the time after a reboot.
-stop_plain() {
-	if systemctl cat -- "$(unit_of "$1")" >/dev/null 2>&1; then systemctl disable --quiet "$(unit_of "$1")"; fi
-	halt_plain "$1"
-	log "$1: stopped"
+# need_free_ports COMPONENT: says who has a port that it is going to listen on.
+need_free_ports() {
+	describe "$1"
+	for port in $of_ports; do
+		for holder in $(listeners "$port"); do
+			fail "port $port, which $1 listens on, is taken by process $holder ($(command_of "$holder")), which is no process of $1; end it, or move it to another port"
+		done
+	done
 }
 
-# drop_unit COMPONENT: takes its unit away, where there is one.
-drop_unit() {
-	if ! [ -e "$UNITS/$(unit_of "$1")" ]; then return 0; fi
-	systemctl disable --quiet "$(unit_of "$1")"
-	systemctl stop "$(unit_of "$1")"
-	rm -f "$UNITS/$(unit_of "$1")"
-	systemctl daemon-reload
+# halt_component COMPONENT: ends what runs of it, whoever started it.
+halt_component() {
+	rm -f "$PAAS_ROOT/started/$1"
+	systemctl stop "$(unit_of "$1")" 2>/dev/null || :
+	left=$(processes_of "$1")
+	if [ -z "$left" ]; then return 0; fi
+	log "$1: ending what was started without its unit:"
+	for pid in $left; do log "  process $pid: $(command_of "$pid")"; done
+	# It is how PostgreSQL is told not to wait for those who are connected.
+	signal=TERM
+	if [ "$1" = postgres ]; then signal=INT; fi
+	begun=$(now)
+	while [ -n "$left" ]; do
+		if [ $(($(now) - begun)) -ge 60 ]; then fail "$1 still runs, 60 s after it was told to end: process $(printf '%s\n' "$left" | tr '\n' ' ')"; fi
+		if [ $(($(now) - begun)) -ge 20 ] && [ "$1" != postgres ]; then signal=KILL; fi
+		# shellcheck disable=SC2086 # a list of numbers
+		kill -s "$signal" $left 2>/dev/null || :
+		sleep 0.5
+		left=$(processes_of "$1")
+	done
+}
+
+# stop_component COMPONENT: stops it, also for the time after a reboot.
+stop_component() {
+	if systemctl cat -- "$(unit_of "$1")" >/dev/null 2>&1; then systemctl disable --quiet "$(unit_of "$1")"; fi
+	halt_component "$1"
+	log "$1: stopped"
 }
 
 # stop_service COMPONENT: stops it for good; a release that is gone already is no error.
 stop_service() {
-	if [ -x "$RELEASE/bin/paas" ]; then paas "$1" stop; fi
-	drop_unit "$1"
+	stop_component "$1"
+	if ! [ -e "$UNITS/$(unit_of "$1")" ]; then return 0; fi
+	rm -f "$UNITS/$(unit_of "$1")"
+	systemctl daemon-reload
 }
 
-# service_healthy COMPONENT: the release says so, as far as it can be believed.
+# service_healthy COMPONENT: it runs, and its process is known.
 service_healthy() {
-	if is_plain "$1"; then
-		if said=$(plain_runs "$1"); then return 0; fi
-	elif said=$(run_paas "$1" status 2>&1); then
-		return 0
-	fi
-	log "$1: $(printf '%s\n' "$said" | tail -n 1)"
+	if said=$(component_runs "$1"); then return 0; fi
+	log "$1: $said"
 	return 1
 }
 
-# is_dead COMPONENT: nothing of it is left that could still become ready.
+# is_dead COMPONENT: it ended, though its unit may be about to try again.
 is_dead() {
-	is_plain "$1" || return 1
-	case $(systemctl is-active "$(unit_of "$1")" || :) in
-	inactive | failed) return 0 ;;
+	case $(systemctl show --property=ActiveState --property=SubState --property=NRestarts -- "$(unit_of "$1")" || :) in
+	*ActiveState=inactive* | *ActiveState=failed* | *SubState=auto-restart*) return 0 ;;
+	*NRestarts=0* | '') return 1 ;;
+	*NRestarts=*) return 0 ;;
 	esac
 	return 1
+}
+
+# rendered_value COMPONENT BLOCK KEY…: the first of these keys in a block of the configuration that
+# the component was started with.
+rendered_value() {
+	rendered=$PAAS_HOME/vcap/sys/config/$1.yml
+	block=$2
+	shift 2
+	for key in "$@"; do
+		awk -v block="$block" -v key="$key" '
+			/^[^ #]/ { inside = index($0, block ":") == 1; next }
+			inside && $1 == key ":" {
+				sub(/^[^:]*:[ \t]*/, "")
+				sub(/[ \t]+#.*$/, "")
+				sub(/[ \t\r]+$/, "")
+				if ($0 ~ /^\047.*\047$/) { $0 = substr($0, 2, length($0) - 2); gsub(/\047\047/, "\047") }
+				else if ($0 ~ /^".*"$/) $0 = substr($0, 2, length($0) - 2)
+				print
+				exit
+			}
+		' "$rendered" 2>/dev/null
+	done | head -n 1
+}
+
+# status_answers COMPONENT PORT: its status page answers to the user and password that it has there.
+status_answers() {
+	login=$(rendered_value "$1" status user):$(rendered_value "$1" status pass password)
+	authorization=$(printf %s "$login" | base64 -w 0)
+	http_answers "$2" /healthz "Authorization: Basic $authorization"
 }
 
 # What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
@@ -426,10 +670,6 @@ need_packages() {
 check_health() {
 	:
 	service_healthy postgres || return 1
-	if is_plain postgres; then
-		tcp_answers 5432 || return 1
-		return 0
-	fi
 	tcp_answers 5432 || return 1
 }
 
@@ -440,7 +680,6 @@ logs_began=''
 # Begins to watch the step: where it fails, whatever line it is, its services' own words are shown.
 watch_step() {
 	journal_began=$(journalctl -q -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p') || journal_began=''
-	note_log build_dir/log/postgres.log
 	note_log vcap/sys/log/postgres.log
 	note_log vcap/sys/log/postgres.stdout.log
 	note_log vcap/sys/log/postgres.stderr.log
@@ -468,7 +707,6 @@ tell_failure() {
 	if [ "$1" -eq 0 ]; then return 0; fi
 	set +e
 	echo '=== what its services say'
-	show_log build_dir/log/postgres.log
 	show_log vcap/sys/log/postgres.log
 	show_log vcap/sys/log/postgres.stdout.log
 	show_log vcap/sys/log/postgres.stderr.log

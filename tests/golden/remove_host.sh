@@ -9,10 +9,12 @@ export PATH LC_ALL
 user=paas
 home=/home/paas
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-if [ "$home" = "/home/$user" ]; then
+case $user:$home in
+"$user:/home/$user" | root:/root)
 	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
 	home=${account_home:-$home}
-fi
+	;;
+esac
 root=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {

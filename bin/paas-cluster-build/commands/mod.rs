@@ -1,5 +1,6 @@
 //! One file for each group of subcommands.
 
+pub mod adopt;
 pub mod build;
 pub mod exec;
 pub mod ks;

@@ -10,10 +10,12 @@ PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.8.5.13
 # The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-if [ "$PAAS_HOME" = "/home/$PAAS_USER" ]; then
+case $PAAS_USER:$PAAS_HOME in
+"$PAAS_USER:/home/$PAAS_USER" | root:/root)
 	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
 	PAAS_HOME=${account_home:-$PAAS_HOME}
-fi
+	;;
+esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -117,19 +119,23 @@ tcp_answers() {
 	return 1
 }
 
-# http_answers PORT PATH: GET gets a 2xx status.
+# http_answers PORT PATH [HEADER [DIGITS]]: GET gets a status that begins with one of the DIGITS, 2
+# unless said otherwise. What is asked goes through a pipe: a header may hold a password.
 http_answers() {
 	for address in "$OWN_ADDRESS" 127.0.0.1; do
 		# shellcheck disable=SC2016 # bash, not this shell, expands it
-		said=$(timeout 10 bash -c '
-			exec 3<>"/dev/tcp/$1/$2" || exit
-			printf "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n" "$3" >&3
-			cat <&3
-		' bash "$address" "$1" "$2" 2>/dev/null | tr -d '\000\r') || :
+		said=$(
+			{
+				printf 'GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n' "$2"
+				if [ -n "${3:-}" ]; then printf '%s\r\n' "$3"; fi
+				printf '\r\n'
+			} | timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2" || exit; cat >&3; cat <&3' \
+				bash "$address" "$1" 2>/dev/null | tr -d '\000\r'
+		) || :
 		if [ -n "$said" ]; then break; fi
 	done
 	case $said in
-	'HTTP/1.'[01]' 2'*) return 0 ;;
+	'HTTP/1.'[01]' '["${4:-2}"]*) return 0 ;;
 	'') log "nothing answers http on port $1" ;;
 	*) log "port $1 answers $2 with $(printf '%s\n' "$said" | head -n 1): $(printf '%s\n' "$said" | tail -n 1)" ;;
 	esac
@@ -242,7 +248,7 @@ edit_file() (
 		}
 		# Every key with its path, its line, and the shape of what it has. Comments and lines of
 		# template code may stand at any depth: they end no mapping.
-		function read_keys(   i, indent, rest, name, path, depth, last) {
+		function read_keys(   i, indent, rest, name, written, path, depth, last) {
 			for (i = 1; i <= NR; i++) {
 				if (line[i] ~ /^[ ]*(#|<%|$)/) continue
 				match(line[i], /^ */)
@@ -254,16 +260,18 @@ edit_file() (
 				level[++depth] = indent
 				# Not a key: an item of a list, for example. What is below it has no path of keys.
 				path_at[depth] = ""
-				if (!match(rest, /^[A-Za-z_][A-Za-z0-9_-]*:([ \t]|$)/)) continue
+				if (!match(rest, /^([A-Za-z_][A-Za-z0-9_-]*|"[A-Za-z0-9_.-]+"):([ \t]|$)/)) continue
 				name = substr(rest, 1, RLENGTH)
 				sub(/:[ \t]?$/, "", name)
+				written = length(name)
+				gsub(/"/, "", name)
 				if (depth > 1 && path_at[depth - 1] == "") continue
 				path = depth > 1 ? path_at[depth - 1] "." name : name
 				path_at[depth] = path
 				times[path]++
 				where[path] = i
-				start[path] = indent + length(name) + 1
-				read_value(path, substr(rest, length(name) + 2))
+				start[path] = indent + written + 1
+				read_value(path, substr(rest, written + 2))
 				last = path
 			}
 		}
@@ -415,7 +423,7 @@ edit_file() (
 			}
 			if (as == "within") {
 				line_within(path)
-				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be something else than an address")
+				if (new !~ /^[][A-Za-z0-9._:-]+$/) refuse(path, "is to be more than letters, digits and [].:_-, which its line can hold")
 				line[hit_line] = substr(line[hit_line], 1, hit_from) new substr(line[hit_line], hit_to)
 			}
 		}

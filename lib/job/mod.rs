@@ -5,6 +5,7 @@
 mod builtin;
 mod catalog;
 mod context;
+mod default_secret;
 mod frame;
 mod health;
 mod settings;
@@ -13,6 +14,7 @@ mod site;
 pub use builtin::{BuiltinJob, INSTALLED, PACKAGES};
 pub use catalog::Catalog;
 pub use context::{Context, Secrets, home_of};
+pub use default_secret::DefaultSecret;
 pub use health::{Check, Health};
 pub use settings::{Edit, ReleaseFile, Setting};
 pub use site::{SiteJobError, read_by_shells};
@@ -81,6 +83,11 @@ pub trait Job: Send + Sync {
 
     /// Names the secrets in its scripts.
     fn secrets(&self) -> &[SecretNeed] {
+        &[]
+    }
+
+    /// Lists the secrets that stay as the release has them.
+    fn default_secrets(&self) -> &'static [DefaultSecret] {
         &[]
     }
 

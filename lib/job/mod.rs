@@ -13,7 +13,7 @@ mod site;
 
 pub use builtin::{BuiltinJob, INSTALLED, PACKAGES};
 pub use catalog::Catalog;
-pub use context::{Context, Secrets, home_of};
+pub use context::{Context, HOME, Secrets, home_of};
 pub use default_secret::DefaultSecret;
 pub use health::{Check, Health};
 pub use settings::{Edit, ReleaseFile, Setting};

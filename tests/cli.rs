@@ -66,7 +66,7 @@ fn closed() -> Desk {
 }
 
 fn example_release() -> String {
-    format!("{}/deploy/release", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/deploy/paas-release", env!("CARGO_MANIFEST_DIR"))
 }
 
 #[test]

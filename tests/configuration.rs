@@ -1,4 +1,5 @@
-//! What each built-in job sets in the example release's own files, as the release itself reads it.
+//! What each built-in job sets in a release of the layout that the first tool's text has (NAME/jobs/…)
+//! and with that text's keys, as YAML reads it afterwards. `release_settings` has the real layout.
 
 mod common;
 
@@ -14,12 +15,13 @@ use paas_cluster_build::job::{Action, Context};
 use paas_cluster_build::model::{Cluster, Component};
 use paas_cluster_build::script::shell_word;
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::TempDir;
 
-/// A copy of the example release's configuration below a folder, as bootstrap leaves it.
+/// A copy of such a release's configuration below a folder, as bootstrap leaves it.
 fn release(home: &Path) -> PathBuf {
     let release = home.join("paas-release.git");
-    for entry in fs::read_dir(root().join("deploy/release")).unwrap() {
+    for entry in fs::read_dir(root().join("tests/fixtures/seed-layout")).unwrap() {
         let jobs = entry.unwrap().path().join("jobs");
         if !jobs.is_dir() {
             continue;
@@ -62,20 +64,24 @@ fn configure(cluster: &Cluster, component: &Component, index: usize) -> String {
     said
 }
 
-/// The settings of a file as the example release's own reader understands them.
-fn read_back(file: &Path) -> BTreeMap<String, String> {
+/// The settings of a file as the stand-ins' own reader understands them, by their dotted keys.
+fn read_back(file: &Path) -> BTreeMap<String, Value> {
     let program = "import json, sys\n\
         from pathlib import Path\n\
         sys.path.insert(0, sys.argv[1])\n\
-        from paas.settings import parse\n\
-        text = Path(sys.argv[2]).read_text(encoding='utf-8')\n\
-        print(json.dumps(parse(text, sys.argv[2])))\n";
-    let output = Command::new("python3")
+        from paas.settings import Settings\n\
+        def flat(value, path):\n\
+        \x20   if not isinstance(value, dict):\n\
+        \x20       return {path: value}\n\
+        \x20   return {k: v for key, below in value.items()\n\
+        \x20           for k, v in flat(below, f'{path}.{key}' if path else key).items()}\n\
+        print(json.dumps(flat(Settings.load(Path(sys.argv[2])).mapping(()), '')))\n";
+    let output = Command::new("/usr/bin/python3")
         .args(["-B", "-c", program])
-        .arg(root().join("deploy/release/lib"))
+        .arg(root().join("deploy/micro-paas/build_dir/target/stand_ins"))
         .arg(file)
         .output()
-        .expect("python3 is missing; install Debian's package python3");
+        .expect("python3 is missing; bin/install-tools installs it");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", file.display());
     serde_json::from_slice(&output.stdout).unwrap()
@@ -148,7 +154,7 @@ const WIRING: [(&str, &[(&str, &str)]); 9] = [
 /// Each job finds every setting that it means in the release's files, the release reads what was
 /// meant, the job converges from another instance's values, and a second run changes nothing.
 #[test]
-fn every_job_configures_the_example_release_and_converges() {
+fn every_job_configures_the_layout_of_the_text_and_converges() {
     let home = TempDir::new().unwrap();
     let release = release(home.path());
     let cluster = cluster_at(home.path());
@@ -162,10 +168,14 @@ fn every_job_configures_the_example_release_and_converges() {
         assert!(said.contains(&format!("{name}.yml.erb")), "{name}: {said}");
         let read = read_back(&file);
         for (key, value) in wiring {
-            assert_eq!(read.get(*key).map(String::as_str), Some(*value), "{name}");
+            let is = match &read[*key] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            assert_eq!(is, *value, "{name}: {key}");
         }
         let keys =
-            |settings: &BTreeMap<String, String>| settings.keys().cloned().collect::<Vec<_>>();
+            |settings: &BTreeMap<String, Value>| settings.keys().cloned().collect::<Vec<_>>();
         assert_eq!(
             keys(&read),
             keys(&pristine),
@@ -217,17 +227,15 @@ proptest! {
             let (yaml, script, word) = (shell_word(yaml), shell_word(script), shell_word(value));
             let (ok, said) = after_prelude(home.path(), &format!(
                 "set_text {yaml} database.password {word}\n\
-                 set_setting {yaml} database.user {word}\n\
                  set_assignment {script} UAA_URL {word}"
             ));
             prop_assert!(ok, "{}", said);
         }
         let mut expected = pristine;
-        expected.insert("database.password".to_owned(), to.clone());
-        expected.insert("database.user".to_owned(), to.clone());
+        expected.insert("database.password".to_owned(), to.clone().into());
         prop_assert_eq!(read_back(&file), expected);
         let text = fs::read_to_string(&control).unwrap();
-        let (head, _) = text.split_once("\nrelease=").unwrap();
+        let (head, _) = text.split_once("\nexec ").unwrap();
         let said = sh(&format!("{head}\nprintf %s \"$UAA_URL\"\n"));
         prop_assert_eq!(String::from_utf8(said.stdout).unwrap(), to);
     }

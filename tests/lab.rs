@@ -37,7 +37,7 @@ impl Site {
         }
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let release = repository.join("deploy/release").display().to_string();
+        let deploy = repository.join("deploy").display().to_string();
         let text = fs::read_to_string(repository.join("config").join(template)).unwrap();
         let name_line = text
             .lines()
@@ -47,7 +47,7 @@ impl Site {
         let text = text
             .replace(&name_line, &format!("name: {name}"))
             .replace(from, to)
-            .replace("../deploy/release", &release);
+            .replace("../deploy", &deploy);
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("cluster.yml");
         fs::write(&file, text).unwrap();
@@ -288,7 +288,7 @@ fn eleven_machines_become_a_cluster_and_stay_one() {
     let search = format!(
         "find /var/lib/paas-cluster-build/runs -name script; \
          grep -rl {secret} /var/lib/paas-cluster-build/runs /var/lib/paas-cluster-build/receipts \
-         /home/paas/build_dir/log || :"
+         /home/paas/vcap/sys/log || :"
     );
     let found = site.succeeds(&["exec", "--root", "--output", "json", "--", &search]);
     for line in found
@@ -381,7 +381,7 @@ fn a_release_is_fetched_by_the_host_itself() {
         return;
     };
     let served = site.folder.path().join("served");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/release");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/paas-release");
     let program = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().unwrap();
         assert!(

@@ -6,32 +6,15 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
+use common::example::{await_healthy, await_page, cluster_text, is_built};
 use common::site::{Site, said};
 use common::{injected, root};
 
 /// Machines are heavy: one lab at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// A cluster file of the repository under another name, at addresses of its own, without its `ssh`.
-fn text(path: &str, name: &str, from: &str, to: &str) -> String {
-    let mut text = format!("name: {name}\n");
-    let mut is_ssh = false;
-    for line in fs::read_to_string(root().join(path)).unwrap().lines() {
-        is_ssh = line.starts_with("ssh:") || is_ssh && line.starts_with(' ');
-        if !is_ssh && !line.starts_with("name:") {
-            text += &line.replace(from, to);
-            text += "\n";
-        }
-    }
-    let release = root().join("deploy/release").display().to_string();
-    text.replace("../deploy/release", &release)
-}
 
 /// What each machine's own system says that it is.
 fn releases(site: &Site) -> BTreeMap<String, String> {
@@ -45,36 +28,10 @@ fn releases(site: &Site) -> BTreeMap<String, String> {
     hosts.collect()
 }
 
-/// Waits until a router leads to the example app.
-fn await_page(router: &str, host: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        let mut page = String::new();
-        if let Ok(mut stream) = TcpStream::connect((router, 80)) {
-            let patience = Some(Duration::from_secs(10));
-            stream.set_read_timeout(patience).unwrap();
-            let _ = write!(stream, "GET / HTTP/1.0\r\nHost: {host}\r\n\r\n");
-            let _ = stream.read_to_string(&mut page);
-        }
-        if page.contains("hello from dea index") {
-            return;
-        }
-        assert!(Instant::now() < until, "{host} by {router}: {page}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Everything is healthy, and a second build finds nothing to do.
-fn is_built(site: &Site) {
-    site.succeeds(&["status"]);
-    let again = site.succeeds(&["build", "--yes", "--output", "json"]);
-    assert!(!again.contains("\"step_started\""), "{again}");
-}
-
 #[test]
 fn the_nine_components_run_on_debian_13() {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = text("config/cluster.yml", "suites", "10.1.59.", "10.79.59.");
+    let file = cluster_text("config/cluster.yml", "suites", "10.1.59.", "10.79.59.");
     let Some(site) = Site::prepared(&file, |_| ()) else {
         return;
     };
@@ -94,20 +51,13 @@ fn the_nine_components_run_on_debian_13() {
     site.succeeds(&["lab", "kill", "10.79.59.174"]);
     injected(1, "power losses of the database's machine, on Debian 13");
     site.succeeds(&["lab", "boot", "10.79.59.174"]);
-    let until = Instant::now() + Duration::from_secs(120);
-    loop {
-        let status = site.run(&["status"]);
-        if status.status.success() {
-            break;
-        }
-        assert!(Instant::now() < until, "{}", said(&status));
-    }
+    await_healthy(&site);
 }
 
 #[test]
 fn half_of_each_release_is_one_cluster() {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = text(
+    let file = cluster_text(
         "config/four-machines.yml",
         "suites-mixed",
         "10.1.60.",
@@ -157,7 +107,7 @@ fn half_of_each_release_is_one_cluster() {
 #[test]
 fn what_a_release_lacks_is_told() {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = text(
+    let file = cluster_text(
         "tests/fixtures/cassandra.yml",
         "suites-lack",
         "10.8.",
@@ -204,7 +154,7 @@ fn a_choice_of_releases_has_to_fit_the_file() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("cluster.yml");
     let login = "ssh: {user: paas, identity: .lab/id_ed25519, known_hosts: .lab/known_hosts}\n";
-    let text = text(
+    let text = cluster_text(
         "config/four-machines.yml",
         "suites-choice",
         "10.1.60.",

@@ -103,10 +103,10 @@ impl Server {
         let release = self.path().join("paas-release.git");
         fs::create_dir_all(release.join("bin")).unwrap();
         program(&release.join("bin/paas"), "#!/bin/sh\n");
-        let config = "postgres/jobs/postgres.yml.erb";
-        fs::create_dir_all(release.join("postgres/jobs")).unwrap();
-        let example = root().join("deploy/release").join(config);
-        fs::copy(example, release.join(config)).unwrap();
+        let control = "jobs/postgres/control.rb";
+        fs::create_dir_all(release.join("jobs/postgres")).unwrap();
+        let example = root().join("deploy/paas-release").join(control);
+        fs::copy(example, release.join(control)).unwrap();
     }
 
     fn admin(&self, words: &[&str]) {

@@ -292,6 +292,12 @@ fn every_edit_changes_exactly_the_meant_lines() {
     assert_exactly_the_meant_lines(release.path());
 }
 
+/// The example is set as the real one is, line for line.
+#[test]
+fn every_edit_changes_exactly_the_meant_lines_of_the_example_release() {
+    assert_exactly_the_meant_lines(&root().join("deploy/paas-release"));
+}
+
 #[test]
 fn every_edit_changes_exactly_the_meant_lines_of_the_real_release() {
     let Some(folder) = std::env::var_os("PAAS_REAL_RELEASE") else {

@@ -137,7 +137,7 @@ impl Workspace {
             "no release is named, and {} {} one\n\
              help: add `release: {{paas_release: {{path: FOLDER}}}}` to {}, or give \
              --release PATH or --release URL#sha256=HEX\n\
-             help: an example release to try a cluster with is in deploy/release",
+             help: an example to try a cluster with is in deploy/paas-release, with its micro_paas in deploy/micro-paas",
             needing.join(", "),
             if needing.len() == 1 { "needs" } else { "need" },
             self.cluster.file.display(),

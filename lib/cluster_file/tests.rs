@@ -146,7 +146,7 @@ fn releases() {
     let both =
         format!("release: {{paas_release: {{path: a, url: \"http://x/y\", sha256: {sha}}}}}\n");
     insta::assert_snapshot!(draw_after_base(&[
-        "release: ../deploy/release\n",
+        "release: ../deploy/paas-release\n",
         "release: {}\n",
         "release: {micro_paas: {path: x}}\n",
         "release: {paas_release: {}}\n",

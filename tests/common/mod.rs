@@ -7,6 +7,7 @@ pub mod cut;
 pub mod deb;
 pub mod debian;
 pub mod desk;
+pub mod example;
 pub mod fleet;
 pub mod ground;
 pub mod looks;

@@ -292,6 +292,7 @@ release_ref=''
 home=$(home_of "$user" "$home")
 artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
 release=$home/paas-release.git
+units=${PAAS_UNITS:-/etc/systemd/system}
 
 log() {
 	printf '%s\n' "$*"
@@ -332,6 +333,33 @@ allow_sudo() {
 	visudo -cqf "$rule.new" || fail "the sudo rule for $user is not valid"
 	mv "$rule.new" "$rule"
 	log "sudo: $user needs no password any more"
+}
+
+# --- servers of the system --------------------------------------------------------------------
+
+# mask UNIT: keeps it from ever starting, unless somebody has already said what is to become of it.
+mask() {
+	if [ -e "$units/$1" ] || [ -L "$units/$1" ]; then return 0; fi
+	mkdir -p "$units"
+	ln -s /dev/null "$units/$1"
+	log "packages: $1 of the system won't start; the release runs a server of its own"
+}
+
+# Of a server that the release runs itself, the system's package is wanted for its programs alone: its
+# own service would take the port, at once or after a reboot. One that is there already stays as it is.
+mask_servers() {
+	if [ -z "$release_sha256$release_git" ]; then return 0; fi
+	for package in $(missing_packages "$@"); do
+		case ${package%%[=:]*} in
+		nats-server) mask nats-server.service ;;
+		postgresql | postgresql-[0-9] | postgresql-[0-9][0-9]) mask postgresql.service ;;
+		mariadb-server | default-mysql-server)
+			for unit in mariadb.service mariadb.socket mariadb-extra.socket; do mask "$unit"; done
+			;;
+		mysql-server | mysql-server-[0-9]*) mask mysql.service ;;
+		redis | redis-server) mask redis-server.service ;;
+		esac
+	done
 }
 
 # --- packages of the release ------------------------------------------------------------------
@@ -426,7 +454,8 @@ install_release() {
 }
 
 check_user
-install_packages ca-certificates curl mariadb-server python3
+mask_servers ca-certificates curl mariadb-client mariadb-server-core python3 python3-yaml redis-server ruby
+install_packages ca-certificates curl mariadb-client mariadb-server-core python3 python3-yaml redis-server ruby
 allow_sudo
 unpack_micro_paas
 install_release

@@ -163,7 +163,7 @@ need_packages() {
 	exit 1
 }
 
-need_packages ca-certificates curl mariadb-server python3
+need_packages ca-certificates curl mariadb-client mariadb-server-core python3 python3-yaml redis-server ruby
 # home_of USER HOME: prints USER'\''s home. HOME is what the cluster file says and wins; where that is
 # only the usual place, which nobody may have said, the host'\''s own account database knows.
 home_of() {

@@ -7,13 +7,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
-use common::loopback::Loopback;
+use common::loopback::{Loopback, alone_with_the_bus};
 use common::root;
-
-/// The hosts share this machine's ports, and the bus has always the same one.
-static BUS: Mutex<()> = Mutex::new(());
 
 /// A user of the machine with a home of the test's choice; gone with the test.
 struct User {
@@ -118,13 +114,13 @@ fn goes_through(user: &str, home: &Path, vars: &str) {
 
 #[test]
 fn roots_home_is_slash_root() {
-    let _alone = BUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone_with_the_bus();
     goes_through("root", Path::new("/root"), "");
 }
 
 #[test]
 fn a_home_outside_of_slash_home_is_found() {
-    let _alone = BUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone_with_the_bus();
     if common::sshd::user() != "root" {
         common::skip("homes: making a user needs root");
         return;
@@ -138,7 +134,7 @@ fn a_home_outside_of_slash_home_is_found() {
 
 #[test]
 fn what_the_cluster_file_says_wins() {
-    let _alone = BUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone_with_the_bus();
     if common::sshd::user() != "root" {
         common::skip("homes: making a user needs root");
         return;

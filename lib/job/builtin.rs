@@ -254,6 +254,16 @@ impl Job for BuiltinJob {
         settings::listing(self.files, values)
     }
 
+    fn edited_files(&self) -> Vec<&'static str> {
+        settings::edited(self.files)
+    }
+
+    fn compared_secrets(&self, values: &Values) -> Vec<String> {
+        let secrets = values.iter().filter(|(_, input)| input.secret);
+        let named = secrets.filter(|(name, _)| settings::name(self.files, name));
+        named.map(|(name, _)| name.to_owned()).collect()
+    }
+
     fn recognise(&self, values: &Values) -> Result<Option<String>, JobError> {
         if !self.facts.needs_release {
             return Ok(None);

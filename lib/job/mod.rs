@@ -119,6 +119,17 @@ pub trait Job: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Lists the paths below the release of every file in which a deploy may set something.
+    fn edited_files(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Names those of its values that are secrets and stand in the release's own files, so that
+    /// recognising it compares them.
+    fn compared_secrets(&self, _values: &Values) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Renders the script that recognises it where somebody else set it up, and compares what it sets
     /// in the release's own files with what is there; it changes nothing. `None` where only its health
     /// can be asked.

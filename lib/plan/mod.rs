@@ -27,6 +27,7 @@ mod probe;
 mod reason;
 mod receipt;
 mod recognise;
+mod release_files;
 mod releases;
 mod render;
 mod resolve;

@@ -9,13 +9,6 @@ umask 022
 PAAS_USER={{ paas_user }}
 PAAS_HOME={{ paas_home }}
 OWN_ADDRESS={{ own_address }}
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {

@@ -32,34 +32,56 @@ copy_release() {
 	done
 }
 
-# In place of the functions that change a file: which lines would change, as "key found wanted". A
-# value in a file that holds secrets, or of a key that sounds like one, is never printed.
+# In place of the functions that change a file: which keys would get another value, as "path found
+# wanted". A value in a file that holds secrets, or of a key that sounds like one, is never printed.
 put_in_place() {
 	diff -U 0 "$1" "$2" | awk -v file="${1#"$copies"/}" -v secret="$settings_secret" '
-		function key_of(line) { sub(/^[ \t]*(- )?/, "", line); sub(/[:=].*$/, "", line); return line }
-		function value_of(line) {
-			sub(/^[ \t]*(- )?[A-Za-z_][A-Za-z0-9_-]*[:=][ \t]*/, "", line)
+		# The keys above each line of the new file, and its own.
+		NR == FNR {
+			line = $0
+			sub(/\r$/, "", line)
+			match(line, /^ */)
+			indent = RLENGTH
+			rest = substr(line, indent + 1)
+			if (rest !~ /^(#|<%|$)/) while (depth > 0 && (indent < level[depth] || indent == level[depth] && rest !~ /^- /)) depth--
+			if (match(rest, /^["\047]?[A-Za-z_0-9][A-Za-z0-9_.-]*["\047]?(: |:$|=)/)) {
+				name = substr(rest, 1, RLENGTH)
+				gsub(/["\047:= ]/, "", name)
+				level[++depth] = indent
+				path[depth] = (depth > 1 ? path[depth - 1] "." : "") name
+			}
+			path_of[FNR] = depth > 0 ? path[depth] : "a line"
+			next
+		}
+		function value_of(line, key) {
+			sub(/^[ \t]*(- )?/, "", line)
+			if (key != "a line") sub(/^["\047]?[A-Za-z_0-9][A-Za-z0-9_.-]*["\047]?[:=][ \t]*/, "", line)
 			sub(/\r$/, "", line)
 			if (line !~ /^["\047]/) sub(/[ \t]+#.*$/, "", line)
 			gsub(/\t/, " ", line)
 			return line
 		}
-		function tell(old, new,   key) {
-			key = key_of(new)
+		function tell(old, new, key) {
 			if (secret != "" || tolower(key) ~ /pass|secret|token|key/ || (old new) ~ /:\/\/[^ \/]*@/)
 				printf "differs\t%s\t%s\n", file, key
-			else printf "differs\t%s\t%s\t%s\t%s\n", file, key, value_of(old), value_of(new)
+			else printf "differs\t%s\t%s\t%s\t%s\n", file, key, value_of(old, key), value_of(new, key)
 		}
-		/^(---|\+\+\+) / && NR < 3 { next }
-		/^@@/ { flush(); next }
-		/^-/ { old[++olds] = substr($0, 2) }
-		/^\+/ { new[++news] = substr($0, 2) }
 		function flush(   i) {
-			for (i = 1; i <= news; i++) tell(i <= olds ? old[i] : "", new[i])
+			for (i = 1; i <= news; i++) tell(i <= olds ? old[i] : "", new[i], path_of[from + i - 1])
 			olds = news = 0
 		}
+		/^(---|\+\+\+) / && FNR < 3 { next }
+		/^@@/ {
+			flush()
+			from = $3
+			sub(/^\+/, "", from)
+			sub(/,.*/, "", from)
+			next
+		}
+		/^-/ { old[++olds] = substr($0, 2) }
+		/^\+/ { new[++news] = substr($0, 2) }
 		END { flush() }
-	'
+	' "$2" -
 	rm -f "$2"
 }
 

@@ -17,13 +17,7 @@ release_sha256={{ release_sha256 }}
 release_url={{ release_url }}
 release_git={{ release_git }}
 release_ref={{ release_ref }}
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $user:$home in
-"$user:/home/$user" | root:/root)
-	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
-	home=${account_home:-$home}
-	;;
-esac
+home=$(home_of "$user" "$home")
 artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
 release=$home/paas-release.git
 units=${PAAS_UNITS:-/etc/systemd/system}

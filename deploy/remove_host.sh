@@ -1,4 +1,3 @@
-#!/bin/sh
 # Takes away what init.sh brought: the release and its units, what was pushed for it, and the host's
 # memory of it. Packages, the login user and the components' data stay.
 set -eu
@@ -8,13 +7,7 @@ export PATH LC_ALL
 
 user={{ user }}
 home={{ home }}
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $user:$home in
-"$user:/home/$user" | root:/root)
-	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
-	home=${account_home:-$home}
-	;;
-esac
+home=$(home_of "$user" "$home")
 root=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {

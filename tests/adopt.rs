@@ -7,18 +7,10 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::loopback::Loopback;
+use common::loopback::{Loopback, alone_with_the_bus};
 use common::{injected, root};
 use serde_json::Value;
-
-/// The hosts share this machine's ports, and the bus has always the same one.
-static BUS: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    BUS.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Hosts with the release in the login user's home, its bus configured for an address.
 fn start(listening: &[&str]) -> Option<Loopback> {
@@ -85,7 +77,7 @@ fn receipt(loopback: &Loopback, host: usize, step: &str) -> Value {
 
 #[test]
 fn what_was_built_by_hand_is_adopted_and_what_is_not_recognised_is_told() {
-    let _alone = alone();
+    let _alone = alone_with_the_bus();
     let Some(mut loopback) = start(&["127.0.0.71", "127.0.0.1", "127.0.0.73", "127.0.0.74"]) else {
         return;
     };
@@ -170,7 +162,7 @@ fn what_was_built_by_hand_is_adopted_and_what_is_not_recognised_is_told() {
 
 #[test]
 fn it_is_repeatable_and_a_half_written_one_is_completed() {
-    let _alone = alone();
+    let _alone = alone_with_the_bus();
     let Some(loopback) = start(&["127.0.0.71"]) else {
         return;
     };
@@ -216,7 +208,7 @@ fn it_is_repeatable_and_a_half_written_one_is_completed() {
 /// Two operators at once: each receipt is whole, and of one cluster.
 #[test]
 fn two_operators_at_once_make_one_cluster() {
-    let _alone = alone();
+    let _alone = alone_with_the_bus();
     let Some(loopback) = start(&["127.0.0.71"]) else {
         return;
     };

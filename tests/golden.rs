@@ -5,13 +5,18 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{assert_golden, assert_shellcheck_clean, catalog, cluster, root, secrets};
+use common::{
+    assert_golden, assert_shellcheck_clean, assert_shellcheck_clean_but, catalog, cluster, root,
+    secrets,
+};
 use paas_cluster_build::job::{Action, Context};
 use paas_cluster_build::model::{Artifact, Component, Release, ReleaseSource};
 use paas_cluster_build::operation::{
-    KsScript, KsTask, Operation, Outline, bootstrap, probe, remove, runs,
+    KsScript, KsTask, Operation, Outline, bootstrap, build, probe, remove, runs,
 };
-use paas_cluster_build::plan::{Facts, Planner, PreparedRelease, RunIdentity};
+use paas_cluster_build::plan::{
+    Difference, Facts, Planner, PreparedRelease, Recognised, RunIdentity, Step,
+};
 use paas_cluster_build::script::render_site_template;
 
 fn golden(name: &str) -> PathBuf {
@@ -45,6 +50,82 @@ fn every_script_of_every_job() {
     }
     assert_eq!(files.len(), 9 * Action::ALL.len());
     assert_shellcheck_clean(&files);
+}
+
+/// What `adopt` asks a host, and what it writes there: a machine, each job, and the receipts.
+#[test]
+fn every_script_of_an_adoption() {
+    let catalog = catalog();
+    let mut cluster = cluster("config/cluster.yml", &catalog);
+    // A release whose files don't change with the example release.
+    let path = root().join("tests/fixtures/plain-release");
+    let artifact = Artifact::Path { path, sha256: None };
+    cluster.release = Some(Release {
+        micro_paas: None,
+        paas_release: ReleaseSource::Artifact(artifact),
+        place: None,
+    });
+    let release = PreparedRelease::prepare(cluster.release.as_ref().unwrap()).unwrap();
+    let run = RunIdentity {
+        id: "r1".into(),
+        operator: "ada".into(),
+        workstation: "desk".into(),
+    };
+    let (secrets, facts) = (secrets(), Facts::default());
+    let planner = Planner {
+        cluster: &cluster,
+        catalog: &catalog,
+        release: Some(&release),
+        secrets: &secrets,
+        facts: &facts,
+        run: &run,
+        force: false,
+        below_min_up: false,
+        site_packages: None,
+    };
+    let selection = cluster.select(&[], &[]).unwrap();
+    let build = build(&cluster, &selection);
+    let mut files = Vec::new();
+    for look in planner.recognition(&build).unwrap() {
+        let last = cluster.component(&look.id.step).map(|component| {
+            let instance = component.instances.last().unwrap();
+            instance.address
+        });
+        if last.is_some_and(|last| last != look.id.host) {
+            continue;
+        }
+        let name = format!("{}.recognise.sh", look.id.step);
+        if files.contains(&golden(&name)) {
+            continue;
+        }
+        assert_golden(&golden(&name), &look.script);
+        files.push(golden(&name));
+    }
+    assert_eq!(files.len(), 10);
+    // A look defines some functions again, so that they change nothing.
+    assert_shellcheck_clean_but(&files, &["SC2317"]);
+
+    let plan = planner.resolve(&build).unwrap();
+    let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let host = "10.1.59.160".parse().unwrap();
+    let mut steps: Vec<Step> = steps.filter(|step| step.id.host == host).cloned().collect();
+    for step in &mut steps {
+        // Not the whole receipt, which has the script in it and the tool's version.
+        step.receipt = format!("{{\"step\":\"{}\"", step.id.step);
+    }
+    let unit = Difference::Unit {
+        unit: "paas-cluster-nats.service".to_owned(),
+    };
+    let found: Vec<(&Step, &[Difference])> = steps
+        .iter()
+        .map(|step| match step.id.step.as_str() {
+            "nats" => (step, std::slice::from_ref(&unit)),
+            _ => (step, &[][..]),
+        })
+        .collect();
+    let script = Recognised::receipts(host, &found).unwrap().script;
+    assert_golden(&golden("adopt.sh"), &script);
+    assert_shellcheck_clean(&[golden("adopt.sh")]);
 }
 
 /// The jobs of the global control plane: in a scheme that heals itself, in one that doesn't, and with

@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 
 use common::account::on_accounts;
 use common::sshd::*;
-use common::{root, sh, skip};
-use paas_cluster_build::script::{Values, render_site_template};
+use common::{catalog, root, sh, skip};
+use paas_cluster_build::job::Action;
+use paas_cluster_build::script::Values;
 
 const USER: &str = "1Pcb.Test-login";
 const RULE: &str = "/etc/sudoers.d/pcb-test-names";
@@ -168,23 +169,28 @@ fn a_login_with_such_a_name_works_also_on_the_jump_host() {
     }
 
     // Every script finds the home where the account database has it.
-    let mut values = Values::new();
-    values.set("paas_user", USER);
-    values.set("paas_home", format!("/home/{USER}"));
-    values.set("own_address", "127.0.0.1");
-    let prelude = include_str!("../cluster_jobs/prelude.sh");
-    let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
-    let output = sh(&format!(
-        "{prelude}\nprintf %s \"$PAAS_HOME\"\nas_user pwd\n"
-    ));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{output:?}");
+    let said = beginning_says(&format!("/home/{USER}"));
     let home = home.display();
     assert_eq!(said, format!("{home}{home}\n"));
-    // What the cluster file says wins.
-    values.set("paas_home", "/srv/paas");
-    let prelude = include_str!("../cluster_jobs/prelude.sh");
-    let prelude = render_site_template("prelude.sh", prelude, &values).unwrap();
-    let output = sh(&format!("{prelude}\nprintf %s \"$PAAS_HOME\"\n"));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "/srv/paas");
+}
+
+/// What the beginning of every job's script makes of a home that the cluster file says or lets guess,
+/// and the folder that a command of the login user runs in.
+fn beginning_says(paas_home: &str) -> String {
+    let mut values = Values::new();
+    values.set("paas_user", USER);
+    values.set("paas_home", paas_home);
+    values.set("own_address", "127.0.0.1");
+    let nats = catalog();
+    let script = nats.get("nats").unwrap().render(Action::Health, &values);
+    let script = script.unwrap();
+    let (beginning, _) = script.split_once("\nneed_file() {").unwrap();
+    let (_, rest) = script.split_once("\nhome_of() {").unwrap();
+    let (function, rest) = rest.split_once("\n}\n").unwrap();
+    let (call, _) = rest.split_once("\n\n").unwrap();
+    let output = sh(&format!(
+        "{beginning}\nhome_of() {{{function}\n}}\n{call}\nprintf %s \"$PAAS_HOME\"\nas_user pwd\n"
+    ));
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

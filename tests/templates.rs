@@ -28,10 +28,13 @@ fn in_every_template_a_value_is_an_unquoted_word() {
     let mut all = templates(&root().join("cluster_jobs"));
     all.extend(
         [
+            "deploy/adopt.sh",
+            "deploy/home.sh",
             "deploy/init.sh",
             "deploy/installed.sh",
             "deploy/packages.sh",
             "deploy/probe.sh",
+            "deploy/remove_host.sh",
         ]
         .map(|file| root().join(file)),
     );

@@ -322,7 +322,8 @@ pub enum Command {
         #[arg(long, value_name = "DIR", default_value = "rendered")]
         to: PathBuf,
     },
-    /// Validate the cluster file; contacts no host.
+    /// Validate the cluster file, and name the secrets that stay as the release has them; contacts no
+    /// host.
     Check,
     /// Show receipt and live health of every component on every host.
     Status {

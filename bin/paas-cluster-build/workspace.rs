@@ -8,7 +8,9 @@ use paas_cluster_build::cluster_file::{ClusterFile, Problem, decode};
 use paas_cluster_build::cluster_jobs;
 use paas_cluster_build::job::{Catalog, SiteJobError, read_by_shells};
 use paas_cluster_build::model::{Artifact, Cluster, JobFacts, Release, ReleaseSource, Selection};
-use paas_cluster_build::plan::{PlanError, PreparedPackages, PreparedRelease};
+use paas_cluster_build::plan::{
+    PlanError, PreparedPackages, PreparedRelease, StayingSecret, staying_secrets,
+};
 
 use crate::args::Common;
 use crate::exit::Failure;
@@ -149,6 +151,12 @@ impl Workspace {
             .map(PreparedRelease::prepare)
             .transpose()
             .map_err(Failure::usage)
+    }
+
+    /// Lists the secrets that stay as the release has them.
+    pub fn staying_secrets(&self) -> Result<Vec<StayingSecret>, Failure> {
+        staying_secrets(&self.cluster, &self.catalog)
+            .map_err(|error| Failure::usage(format!("the release can't be read: {error}")))
     }
 
     /// Packs the site's own packages, where the file names them.

@@ -1,5 +1,6 @@
 //! cloud_controller_ng: the platform's API.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -28,6 +29,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("cloud_controller_ng", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .log("vcap/sys/log/cloud_controller.log")
             .needs("nats", "messages between the components")
             .needs("uaa", "the tokens that it trusts")

@@ -1,5 +1,6 @@
 //! dea_ng: runs the applications, with warden and the directory server beside it.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -19,6 +20,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("dea_ng", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .needs("nats", "messages between the components")
             .provides("warden's health", 2345)
             .provides("directory server", 5678)

@@ -1,5 +1,6 @@
 //! mysql_gateway: offers MySQL databases at the cloud controller.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -22,6 +23,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("mysql_gateway", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .needs("nats", "messages between the components")
             .needs("cloud_controller_ng", "the offer of its service")
             .needs("uaa", "a token for the cloud controller")

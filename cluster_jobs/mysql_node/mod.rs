@@ -1,5 +1,6 @@
 //! mysql_node: makes MySQL databases on request.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -21,6 +22,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("mysql_node", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .needs("nats", "messages between the components")
             .needs("uaa", "its control script waits for it")
             .provides("mysql", 3306)

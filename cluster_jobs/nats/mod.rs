@@ -1,5 +1,6 @@
 //! nats: the message bus that every other component connects to.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -19,6 +20,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("nats", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .provides("client", 4222)
             .check(Check::Tcp(4222)),
     )

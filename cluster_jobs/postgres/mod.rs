@@ -1,5 +1,6 @@
 //! postgres: the database of uaa and the cloud controller.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -22,6 +23,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("postgres", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .provides("sql", 5432)
             .secret(super::POSTGRES_PASSWORD, "postgres")
             .check(Check::Tcp(5432)),

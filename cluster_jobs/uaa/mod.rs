@@ -1,5 +1,6 @@
 //! uaa: hands out the tokens that the cloud controller checks.
 
+mod default_secrets;
 mod settings;
 
 use askama::Template;
@@ -22,6 +23,7 @@ pub fn job() -> Box<dyn Job> {
     Box::new(
         BuiltinJob::of_release::<Script>("uaa", template, collect)
             .settings(settings::FILES)
+            .default_secrets(default_secrets::STAYING)
             .needs("nats", "messages between the components")
             .needs("postgres", "the users and clients")
             .provides("http", 8080)

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::frame::{self, as_error, assemble};
 use super::health::{Check, Health};
 use super::settings::{self, ReleaseFile};
-use super::{Action, Context, Job, JobError, SecretNeed, refuse_nul};
+use super::{Action, Context, DefaultSecret, Job, JobError, SecretNeed, refuse_nul};
 use crate::model::{JobFacts, Need, Port};
 use crate::script::Values;
 
@@ -22,6 +22,7 @@ pub struct BuiltinJob {
     health: Health,
     secrets: Vec<SecretNeed>,
     files: &'static [ReleaseFile],
+    default_secrets: &'static [DefaultSecret],
     collect: Collect,
     render: Render,
     template: (&'static str, &'static str),
@@ -68,6 +69,7 @@ impl BuiltinJob {
             },
             secrets: Vec::new(),
             files: &[],
+            default_secrets: &[],
             collect,
             render: render_part::<Script>,
             template,
@@ -79,6 +81,12 @@ impl BuiltinJob {
     /// Sets what it sets in the release's own files.
     pub fn settings(mut self, files: &'static [ReleaseFile]) -> Self {
         self.files = files;
+        self
+    }
+
+    /// Sets which secrets stay as the release has them.
+    pub fn default_secrets(mut self, secrets: &'static [DefaultSecret]) -> Self {
+        self.default_secrets = secrets;
         self
     }
 
@@ -205,6 +213,10 @@ impl Job for BuiltinJob {
         &self.secrets
     }
 
+    fn default_secrets(&self) -> &'static [DefaultSecret] {
+        self.default_secrets
+    }
+
     fn leader(&self) -> Option<&str> {
         self.leader.as_deref()
     }
@@ -240,6 +252,16 @@ impl Job for BuiltinJob {
 
     fn edits(&self, values: &Values) -> Result<Vec<String>, JobError> {
         settings::listing(self.files, values)
+    }
+
+    fn edited_files(&self) -> Vec<&'static str> {
+        settings::edited(self.files)
+    }
+
+    fn compared_secrets(&self, values: &Values) -> Vec<String> {
+        let secrets = values.iter().filter(|(_, input)| input.secret);
+        let named = secrets.filter(|(name, _)| settings::name(self.files, name));
+        named.map(|(name, _)| name.to_owned()).collect()
     }
 
     fn recognise(&self, values: &Values) -> Result<Option<String>, JobError> {

@@ -205,7 +205,11 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Tells a login user's home: `vars.paas_home`, or the usual place.
+/// The function by which every script asks the host itself for a home, where the cluster file says
+/// nothing; it takes the user and what [`home_of`] tells.
+pub const HOME: &str = include_str!("../../deploy/home.sh");
+
+/// Tells a login user's home: `vars.paas_home`, or the usual place, which is a guess.
 pub fn home_of(cluster: &Cluster, user: &str) -> String {
     match cluster.vars.get("paas_home") {
         Some((Value::String(home), _)) => home.clone(),

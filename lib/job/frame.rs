@@ -5,6 +5,7 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::builtin::INSTALLED;
+use super::context::HOME;
 use super::health::{Check, Health};
 use super::{Action, JobError};
 use crate::script::{Values, shell_word};
@@ -89,8 +90,7 @@ pub(super) fn assemble(
     drives_release: bool,
     part: impl FnOnce() -> Result<String, JobError>,
 ) -> Result<String, JobError> {
-    let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
-    let mut pieces = vec![prelude.render().map_err(as_error)?];
+    let mut pieces = vec![beginning(values)?];
     if drives_release {
         pieces.push(COMPONENTS.to_owned());
         pieces.push(RELEASE.to_owned());
@@ -127,6 +127,15 @@ pub(super) fn assemble(
     Ok(pieces.join("\n\n") + "\n")
 }
 
+/// What every script begins with.
+fn beginning(values: &Values) -> Result<String, JobError> {
+    let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
+    let prelude = prelude.render().map_err(as_error)?;
+    Ok(format!(
+        "{prelude}\n\n{HOME}PAAS_HOME=$(home_of \"$PAAS_USER\" \"$PAAS_HOME\")"
+    ))
+}
+
 /// Puts together what recognises a job of the release that somebody else set up. `files` may be edited
 /// by `settings`, which gets copies of them.
 pub(super) fn recognition(
@@ -135,7 +144,6 @@ pub(super) fn recognition(
     files: &[&str],
     settings: &str,
 ) -> Result<String, JobError> {
-    let prelude: Prelude = serde_json::from_value(values.to_json()).map_err(as_error)?;
     let mut lines = vec!["if ! said=$(check_health); then fail \"$said\"; fi".to_owned()];
     let services = health.services.iter().map(|name| shell_word(name));
     lines.extend(services.map(|name| format!("need_unit {name}")));
@@ -145,7 +153,7 @@ pub(super) fn recognition(
         .collect();
     lines.push(format!("copy_release{files}\nRELEASE=$copies"));
     let pieces = [
-        prelude.render().map_err(as_error)?,
+        beginning(values)?,
         COMPONENTS.to_owned(),
         RELEASE.to_owned(),
         EDIT.to_owned(),

@@ -5,6 +5,7 @@
 mod builtin;
 mod catalog;
 mod context;
+mod default_secret;
 mod frame;
 mod health;
 mod settings;
@@ -12,7 +13,8 @@ mod site;
 
 pub use builtin::{BuiltinJob, INSTALLED, PACKAGES};
 pub use catalog::Catalog;
-pub use context::{Context, Secrets, home_of};
+pub use context::{Context, HOME, Secrets, home_of};
+pub use default_secret::DefaultSecret;
 pub use health::{Check, Health};
 pub use settings::{Edit, ReleaseFile, Setting};
 pub use site::{SiteJobError, read_by_shells};
@@ -84,6 +86,11 @@ pub trait Job: Send + Sync {
         &[]
     }
 
+    /// Lists the secrets that stay as the release has them.
+    fn default_secrets(&self) -> &'static [DefaultSecret] {
+        &[]
+    }
+
     /// Returns a shell command that exits with 0 on the instance that leads the others, where
     /// there is one: it's taken down last.
     fn leader(&self) -> Option<&str> {
@@ -110,6 +117,17 @@ pub trait Job: Send + Sync {
     /// A value that the job's settings name and that isn't there.
     fn edits(&self, _values: &Values) -> Result<Vec<String>, JobError> {
         Ok(Vec::new())
+    }
+
+    /// Lists the paths below the release of every file in which a deploy may set something.
+    fn edited_files(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Names those of its values that are secrets and stand in the release's own files, so that
+    /// recognising it compares them.
+    fn compared_secrets(&self, _values: &Values) -> Vec<String> {
+        Vec::new()
     }
 
     /// Renders the script that recognises it where somebody else set it up, and compares what it sets

@@ -176,6 +176,22 @@ pub(super) fn paths(files: &[ReleaseFile]) -> Vec<&'static str> {
     files.iter().flat_map(of_file).collect()
 }
 
+/// Lists every path below the release at which something may be set.
+pub(super) fn edited(files: &[ReleaseFile]) -> Vec<&'static str> {
+    files
+        .iter()
+        .flat_map(|file| file.paths.iter().copied())
+        .collect()
+}
+
+/// Tells whether one of the files gets this value.
+pub(super) fn name(files: &[ReleaseFile], value: &str) -> bool {
+    let settings = files.iter().flat_map(|file| file.settings);
+    let mut edits = settings.flat_map(|setting| setting.ways.iter().copied().flatten());
+    let (bare, filtered) = (format!("{{{value}}}"), format!("{{{value}:"));
+    edits.any(|edit| edit.form.contains(&bare) || edit.form.contains(&filtered))
+}
+
 /// Writes the part of a script that finds the files on the host and edits them.
 pub(super) fn script_of(files: &[ReleaseFile], values: &Values) -> Result<String, JobError> {
     if files.is_empty() {

@@ -8,7 +8,9 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::step::{Mode, Reason, Step, StepId};
-use crate::script::shell_word;
+use crate::job::HOME;
+use crate::operation::BOOTSTRAP;
+use crate::script::{Values, shell_word};
 
 /// In what something that was adopted differs from what a run makes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,23 @@ pub enum Difference {
     },
     /// Its settings can't be compared, only its health.
     NotCompared,
+    /// Packages that aren't installed.
+    Packages {
+        /// As the cluster file and the release want them.
+        names: Vec<String>,
+    },
+    /// The release there isn't the one that the cluster file names.
+    Release {
+        /// What it says as its version; empty where it says none.
+        version: String,
+        /// How many files are missing or others.
+        count: u64,
+        /// The first of them.
+        files: Vec<String>,
+    },
+    /// It isn't prepared, or with another release: the build puts the release there, and sets all anew
+    /// in it.
+    NewRelease,
 }
 
 impl Difference {
@@ -61,6 +80,34 @@ impl Difference {
             Difference::NotCompared => {
                 "its settings can't be compared, only its health; the build sets them".to_owned()
             }
+            Difference::Packages { names } => {
+                let missing = names.join(", ");
+                format!("packages are missing: {missing}; the build installs them")
+            }
+            Difference::Release {
+                version,
+                count,
+                files,
+            } => {
+                let version = match version.as_str() {
+                    "" => String::new(),
+                    version => format!(" ({version})"),
+                };
+                let others = count.saturating_sub(files.len() as u64);
+                let more = match others {
+                    0 => String::new(),
+                    others => format!(" and {others} more"),
+                };
+                format!(
+                    "the release there{version} is another than the cluster file's, in {}{more}; the \
+                     build replaces it",
+                    files.join(", ")
+                )
+            }
+            Difference::NewRelease => {
+                "the build puts the cluster file's release there, and sets everything in it"
+                    .to_owned()
+            }
         }
     }
 }
@@ -74,8 +121,11 @@ pub struct Recognition {
     pub script: String,
     /// Whether it compares the settings.
     pub compares: bool,
-    /// The names of the secrets that the step's script holds.
+    /// The names of the secrets that the step's script holds and that stand in no file of the release,
+    /// so that they can't be compared.
     pub secrets: Vec<String>,
+    /// Whether it drives the release, so that another release is a change of it.
+    pub of_release: bool,
 }
 
 /// What a host said of a step.
@@ -86,12 +136,25 @@ pub enum Recognised {
     Found {
         /// In what.
         differs: Vec<Difference>,
+        /// What couldn't be looked at, and is taken for right.
+        taken: Vec<String>,
     },
     /// It isn't, and here is why.
     Missing {
         /// In the host's words.
         why: String,
     },
+}
+
+impl Recognised {
+    /// Tells whether a machine was found with the release that the cluster file names.
+    pub fn has_the_release(&self) -> bool {
+        let is_another = |one: &Difference| matches!(one, Difference::Release { .. });
+        match self {
+            Recognised::Found { differs, .. } => !differs.iter().any(is_another),
+            Recognised::Missing { .. } => false,
+        }
+    }
 }
 
 /// What a host prints before each line of a step, and of its end.
@@ -156,7 +219,14 @@ pub fn answers(output: &str, look: &Recognition) -> Option<Recognised> {
     if !look.compares {
         differs.push(Difference::NotCompared);
     }
-    Some(Recognised::Found { differs })
+    let mut taken = Vec::new();
+    if said.contains(&"unchecked") {
+        taken.push(
+            "the release there can't be compared with the cluster file's, and is taken for it"
+                .to_owned(),
+        );
+    }
+    Some(Recognised::Found { differs, taken })
 }
 
 fn difference(line: &str) -> Option<Difference> {
@@ -164,23 +234,43 @@ fn difference(line: &str) -> Option<Difference> {
         let unit = unit.to_owned();
         return Some(Difference::Unit { unit });
     }
-    let mut words = line.split('\t');
-    if words.next() != Some("differs") {
-        return None;
+    let mut words = line.split('\t').map(str::to_owned);
+    match words.next()?.as_str() {
+        "differs" => Some(Difference::Setting {
+            file: words.next()?,
+            key: words.next()?,
+            found: words.next(),
+            wanted: words.next(),
+        }),
+        "packages" => {
+            let names = words.next()?;
+            let names = names.split_whitespace().map(str::to_owned).collect();
+            Some(Difference::Packages { names })
+        }
+        "release" => Some(Difference::Release {
+            version: words.next()?,
+            count: words.next()?.trim().parse().ok()?,
+            files: words.collect(),
+        }),
+        _ => None,
     }
-    Some(Difference::Setting {
-        file: words.next()?.to_owned(),
-        key: words.next()?.to_owned(),
-        found: words.next().map(str::to_owned),
-        wanted: words.next().map(str::to_owned),
-    })
 }
 
 /// `deploy/adopt.sh`.
 #[derive(Template, Serialize)]
 #[template(path = "adopt.sh", config = "config/askama.toml")]
 struct AdoptScript<'a> {
+    user: &'a str,
+    home: &'a str,
+    marks: Vec<Mark>,
     steps: Vec<AdoptedStep<'a>>,
+}
+
+/// A file by which bootstrap knows a package of the release; an empty text takes it away.
+#[derive(Serialize)]
+struct Mark {
+    name: &'static str,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -203,14 +293,51 @@ impl Recognised {
                 serde_json::to_string(differs).expect("differences are plain data")
             ),
         });
+        let bootstrap = found.iter().find(|(step, _)| step.id.step == BOOTSTRAP);
+        let text = |name| bootstrap.map_or("", |(step, _)| text_of(&step.values, name));
         let script = AdoptScript {
+            user: text("user"),
+            home: text("home"),
+            marks: bootstrap.map_or(Vec::new(), |(step, differs)| marks(step, differs)),
             steps: steps.collect(),
         };
         let script = script
             .render()
             .map_err(|error| format!("deploy/adopt.sh: {error}"))?;
-        Ok(query("adopt", host, script))
+        Ok(query("adopt", host, format!("#!/bin/sh\n{HOME}\n{script}")))
     }
+}
+
+/// By what bootstrap is to know the packages that are there.
+fn marks(step: &Step, differs: &[Difference]) -> Vec<Mark> {
+    let is_another = |one: &Difference| matches!(one, Difference::Release { .. });
+    let text = |name| text_of(&step.values, name);
+    let release = match (text("release_git"), text("release_sha256")) {
+        ("", digest) => digest.to_owned(),
+        (url, _) => format!("{url} {}", text("release_ref")),
+    };
+    let micro_paas = text("micro_paas_sha256");
+    let mut marks = Vec::new();
+    if !micro_paas.is_empty() {
+        marks.push(Mark {
+            name: ".micro-paas",
+            text: micro_paas.to_owned(),
+        });
+    }
+    if !release.is_empty() {
+        let is_another = differs.iter().any(is_another);
+        let text = if is_another { String::new() } else { release };
+        marks.push(Mark {
+            name: ".paas-release",
+            text,
+        });
+    }
+    marks
+}
+
+fn text_of<'v>(values: &'v Values, name: &str) -> &'v str {
+    let value = values.get(name).and_then(|input| input.value.as_str());
+    value.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -226,6 +353,7 @@ mod tests {
             script: String::new(),
             compares: true,
             secrets: vec!["token".to_owned()],
+            of_release: true,
         }
     }
 
@@ -235,7 +363,7 @@ mod tests {
             step\tnats\tsaid\tdiffers\tjobs/n.yml\tnet\t0.0.0.0\t10.0.0.1\nstep\tuaa\tended\t1\n";
         assert_eq!(answers(said, &look()), None);
         let whole = format!("{said}step\tnats\tended\t0\n");
-        let Some(Recognised::Found { differs }) = answers(&whole, &look()) else {
+        let Some(Recognised::Found { differs, .. }) = answers(&whole, &look()) else {
             panic!("it's found");
         };
         let words: Vec<String> = differs.iter().map(Difference::words).collect();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::package::{Prepared, PreparedRelease};
 use super::resolve::PlanError;
-use crate::job::{INSTALLED, PACKAGES};
+use crate::job::{HOME, INSTALLED, PACKAGES};
 use crate::model::{Host, Sudo};
 use crate::script::{Upload, Values, shell_word};
 
@@ -39,12 +39,13 @@ struct RemoveScript<'a> {
 
 /// Renders the way back.
 pub(super) fn render_removal(user: &str, home: &str) -> Result<String, PlanError> {
-    RemoveScript { user, home }
+    let own = RemoveScript { user, home }
         .render()
         .map_err(|error| PlanError {
             message: format!("deploy/remove_host.sh: {error}"),
             place: None,
-        })
+        })?;
+    Ok(format!("#!/bin/sh\n{HOME}\n{own}"))
 }
 
 /// Collects what the script is made of.
@@ -105,7 +106,7 @@ pub(super) fn render(values: &Values) -> Result<String, PlanError> {
     let script: InitScript =
         serde_json::from_value(values.to_json()).map_err(|error| failed(error.to_string()))?;
     let own = script.render().map_err(|error| failed(error.to_string()))?;
-    Ok(format!("#!/bin/sh\n{INSTALLED}\n{PACKAGES}\n{own}"))
+    Ok(format!("#!/bin/sh\n{HOME}\n{INSTALLED}\n{PACKAGES}\n{own}"))
 }
 
 /// Renders the check of a prepared machine: what bootstrap brings, and builds rely on, is there.
@@ -130,19 +131,10 @@ pub(super) fn health_script(values: &Values, user: &str, home: &str, has_release
     script
 }
 
-/// Renders the lines that set `home`. As in the scripts, the usual place is a guess, and the host's
-/// account database knows.
+/// Renders the lines that set `home` to the login user's.
 pub(super) fn find_home(user: &str, home: &str) -> String {
-    let is_guess = home == format!("/home/{user}") || user == "root" && home == "/root";
     let (user, home) = (shell_word(user), shell_word(home));
-    let mut lines = format!("home={home}\n");
-    if is_guess {
-        lines += &format!(
-            "account_home=$(getent passwd -- {user} | cut -d : -f 6)\n\
-             home=${{account_home:-$home}}\n"
-        );
-    }
-    lines
+    format!("{HOME}home=$(home_of {user} {home})\n")
 }
 
 /// Lists the files that must be pushed before the script can run.

@@ -16,7 +16,7 @@ use crate::model::{Artifact, Release, ReleaseSource};
 use crate::script::Upload;
 
 /// Folders that are no part of a release.
-const LEFT_OUT: [&str; 2] = [".git", "__pycache__"];
+pub(super) const LEFT_OUT: [&str; 2] = [".git", "__pycache__"];
 
 /// A release whose parts can be pushed or fetched.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! Each is made at once from data and returned as text; what is shown while a run goes on is
 //! `terminal`'s, and printing is the binary's.
 
+mod default_secrets;
 mod diff;
 mod edits;
 mod ended;
@@ -17,6 +18,7 @@ mod status;
 mod summary;
 mod table;
 
+pub use default_secrets::{default_secrets_note, default_secrets_text};
 pub use diff::diff_text;
 pub use edits::edits_text;
 pub use ended::{EndedStep, ended_run_text, ended_step_json};

@@ -12,6 +12,20 @@ use super::site::said;
 use super::skip;
 use super::sshd::{free_port, make_key, user};
 
+/// Waits until no other test program has a bus at port 4222 of the hosts' addresses, and keeps others
+/// from it until it's dropped: the hosts share this machine's ports.
+pub fn alone_with_the_bus() -> fs::File {
+    let path = std::env::temp_dir().join("paas-cluster-build-tests-bus");
+    let file = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .unwrap();
+    file.lock().unwrap();
+    file
+}
+
 /// The hosts, their keys, and a folder for cluster files and state folders.
 pub struct Loopback {
     folder: tempfile::TempDir,

@@ -164,8 +164,14 @@ pub fn after_prelude(home: &Path, line: &str) -> (bool, String) {
 
 /// Panics unless the real shellcheck finds nothing in these files.
 pub fn assert_shellcheck_clean(files: &[PathBuf]) {
+    assert_shellcheck_clean_but(files, &[]);
+}
+
+/// The same, but for some of its codes.
+pub fn assert_shellcheck_clean_but(files: &[PathBuf], codes: &[&str]) {
     let output = Command::new("shellcheck")
         .args(["-s", "sh"])
+        .args(codes.iter().flat_map(|code| ["-e", *code]))
         .args(files)
         .output()
         .expect("shellcheck is missing; install Debian's package shellcheck");

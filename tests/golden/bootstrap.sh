@@ -1,4 +1,14 @@
 #!/bin/sh
+# home_of USER HOME: prints USER's home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host's own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='' ;;
+	esac
+	printf '%s\n' "${account_home:-$2}"
+}
+
 # What dpkg says of packages. A wanted package is written as for apt: a name, perhaps with an
 # architecture (libc6:i386), perhaps with a version (nginx=1.22.1-9). A bare name also counts as
 # installed where an installed package provides it, as mawk provides awk.
@@ -279,13 +289,7 @@ release_sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 release_url=https://releases.example/paas-release.tar.gz
 release_git=''
 release_ref=''
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $user:$home in
-"$user:/home/$user" | root:/root)
-	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
-	home=${account_home:-$home}
-	;;
-esac
+home=$(home_of "$user" "$home")
 artifacts=${PAAS_ROOT:-/var/lib/paas-cluster-build}/artifacts
 release=$home/paas-release.git
 units=${PAAS_UNITS:-/etc/systemd/system}

@@ -9,13 +9,6 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.180
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -154,6 +147,17 @@ command_succeeds() {
 	return 1
 }
 
+# home_of USER HOME: prints USER's home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host's own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='' ;;
+	esac
+	printf '%s\n' "${account_home:-$2}"
+}
+PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
+
 # What the release's control files say of each component, and which processes are a component's.
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process's id, where it
@@ -285,9 +289,11 @@ listeners() {
 	done | numbers_of
 }
 
-# command_of PID: its command line, for people.
+# command_of PID: its program and the paths that it was given, for people; any other word may be a
+# password.
 command_of() {
-	tr '\000' ' ' 2>/dev/null <"/proc/$1/cmdline" | tr -cd '[:print:]' | cut -c -200
+	tr '\000' '\n' 2>/dev/null <"/proc/$1/cmdline" |
+		awk 'NR == 1 || /^\// { printf "%s%s", NR == 1 ? "" : " ", $0 }' | tr -cd '[:print:]' | cut -c -200
 }
 
 # Driving a release. Its command can't be believed: it exits with 0 whatever happened, doesn't read a

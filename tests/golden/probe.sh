@@ -164,9 +164,16 @@ need_packages() {
 }
 
 need_packages ca-certificates curl mariadb-client mariadb-server-core python3 python3-yaml redis-server ruby
-home=/home/paas
-account_home=$(getent passwd -- paas | cut -d : -f 6)
-home=${account_home:-$home}
+# home_of USER HOME: prints USER'\''s home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host'\''s own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='\'''\'' ;;
+	esac
+	printf '\''%s\n'\'' "${account_home:-$2}"
+}
+home=$(home_of paas /home/paas)
 paas=$home/paas-release.git/bin/paas
 test -x "$paas" || { echo "$paas is missing"; exit 1; }
 exit 0
@@ -182,13 +189,6 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.175
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -327,18 +327,28 @@ command_succeeds() {
 	return 1
 }
 
+# home_of USER HOME: prints USER'\''s home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host'\''s own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='\'''\'' ;;
+	esac
+	printf '\''%s\n'\'' "${account_home:-$2}"
+}
+PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
+
 # What the release'\''s control files say of each component, and which processes are a component'\''s.
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process'\''s id, where it
 # writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
-# but its own programs and data lie; of_programs are those of the system that its control file runs.
+# but its own programs and data lie.
 describe() {
 	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
 	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
 	of_own=$PAAS_HOME/build_dir/target/$1
 	of_ports='\'''\''
 	of_sudo='\'''\''
-	of_programs='\'''\''
 	case $1 in
 	nats) of_ports=4222 ;;
 	router) of_ports='\''80 8082'\'' of_sudo=yes ;;
@@ -367,10 +377,8 @@ describe() {
 		of_config='\'''\''
 		of_own=$PAAS_HOME/build_dir/target/dea_ng/go
 		of_runs='\'''\''
-		of_programs='\''ps'\''
 		;;
-	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='\''curl'\'' ;;
-	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
+	mysql_gateway | mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }
 
@@ -458,9 +466,11 @@ listeners() {
 	done | numbers_of
 }
 
-# command_of PID: its command line, for people.
+# command_of PID: its program and the paths that it was given, for people; any other word may be a
+# password.
 command_of() {
-	tr '\''\000'\'' '\'' '\'' 2>/dev/null <"/proc/$1/cmdline" | tr -cd '\''[:print:]'\'' | cut -c -200
+	tr '\''\000'\'' '\''\n'\'' 2>/dev/null <"/proc/$1/cmdline" |
+		awk '\''NR == 1 || /^\// { printf "%s%s", NR == 1 ? "" : " ", $0 }'\'' | tr -cd '\''[:print:]'\'' | cut -c -200
 }
 
 # Driving a release. Its command can'\''t be believed: it exits with 0 whatever happened, doesn'\''t read a
@@ -568,13 +578,6 @@ write_unit() {
 		postgres | mysql) ;;
 		*) printf '\''ExecStartPre=-/bin/rm -f %s\n'\'' "$PAAS_HOME/vcap/sys/run/$1.pid" ;;
 		esac
-		# After a reboot, too, nothing is to look like a first run.
-		case $1 in
-		uaa | cloud_controller_ng)
-			printf '\''ExecStartPre=/bin/mkdir -p %s\n'\'' "$PAAS_HOME/vcap/sys/config"
-			printf '\''ExecStartPre=/bin/touch %s\n'\'' "$of_config"
-			;;
-		esac
 		cat <<-END
 			ExecStart=$RELEASE/bin/paas $1 start
 			ExecStop=-$RELEASE/bin/paas $1 stop
@@ -612,25 +615,18 @@ units_before() {
 }
 
 # Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host and gives its role another password, and
-# makes mysql'\''s database anew where there is one. It'\''s the postgres job that makes the former.
+# database of uaa or of the cloud controller on this host, and gives its role another password. It'\''s
+# the postgres job that makes both.
 never_the_first_run() {
-	describe "$1"
 	case $1 in
-	uaa | cloud_controller_ng) ;;
-	mysql)
-		if ! [ -d "$of_own/mysql" ]; then
-			# A first run that ended before it made anything would be taken for a whole one.
-			as_user rm -f "$of_config"
-			return 0
-		fi
+	uaa | cloud_controller_ng)
+		mark=$PAAS_HOME/vcap/sys/config/$1.yml
+		if [ -e "$mark" ]; then return 0; fi
+		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
+		as_user touch "$mark"
+		log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 		;;
-	*) return 0 ;;
 	esac
-	if [ -e "$of_config" ]; then return 0; fi
-	as_user mkdir -p "${of_config%/*}"
-	as_user touch "$of_config"
-	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 }
 
 # start_component COMPONENT: has it running with the settings as they are now.
@@ -642,15 +638,12 @@ start_component() {
 	write_unit "$1"
 	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	# A configuration that is gone or empty is rendered again by a start.
-	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
-		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
 		log "$1: runs with the present settings"
 		return 0
 	fi
 	halt_component "$1"
 	need_sudo "$1"
-	need_programs "$1"
 	need_free_ports "$1"
 	mkdir -p "$PAAS_ROOT/started"
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
@@ -680,16 +673,6 @@ need_sudo() {
 	describe "$1"
 	if [ -z "$of_sudo" ] || as_user sudo -n true 2>/dev/null; then return 0; fi
 	fail "the release starts $1 with sudo, which asks $PAAS_USER for a password; let $PAAS_USER use sudo without one (NOPASSWD) on this host"
-}
-
-# need_programs COMPONENT: its control file would wait for ever for a program that isn'\''t there.
-need_programs() {
-	describe "$1"
-	for program in $of_programs; do
-		if ! command -v "$program" >/dev/null; then
-			fail "the release starts $1 with the program $program, which this host hasn'\''t; add its package to \`packages\` in the cluster file"
-		fi
-	done
 }
 
 # need_free_ports COMPONENT: says who has a port that it is going to listen on.
@@ -963,13 +946,6 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.1.59.175
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -1108,18 +1084,28 @@ command_succeeds() {
 	return 1
 }
 
+# home_of USER HOME: prints USER'\''s home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host'\''s own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='\'''\'' ;;
+	esac
+	printf '\''%s\n'\'' "${account_home:-$2}"
+}
+PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
+
 # What the release'\''s control files say of each component, and which processes are a component'\''s.
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process'\''s id, where it
 # writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
-# but its own programs and data lie; of_programs are those of the system that its control file runs.
+# but its own programs and data lie.
 describe() {
 	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
 	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
 	of_own=$PAAS_HOME/build_dir/target/$1
 	of_ports='\'''\''
 	of_sudo='\'''\''
-	of_programs='\'''\''
 	case $1 in
 	nats) of_ports=4222 ;;
 	router) of_ports='\''80 8082'\'' of_sudo=yes ;;
@@ -1148,10 +1134,8 @@ describe() {
 		of_config='\'''\''
 		of_own=$PAAS_HOME/build_dir/target/dea_ng/go
 		of_runs='\'''\''
-		of_programs='\''ps'\''
 		;;
-	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='\''curl'\'' ;;
-	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
+	mysql_gateway | mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }
 
@@ -1239,9 +1223,11 @@ listeners() {
 	done | numbers_of
 }
 
-# command_of PID: its command line, for people.
+# command_of PID: its program and the paths that it was given, for people; any other word may be a
+# password.
 command_of() {
-	tr '\''\000'\'' '\'' '\'' 2>/dev/null <"/proc/$1/cmdline" | tr -cd '\''[:print:]'\'' | cut -c -200
+	tr '\''\000'\'' '\''\n'\'' 2>/dev/null <"/proc/$1/cmdline" |
+		awk '\''NR == 1 || /^\// { printf "%s%s", NR == 1 ? "" : " ", $0 }'\'' | tr -cd '\''[:print:]'\'' | cut -c -200
 }
 
 # Driving a release. Its command can'\''t be believed: it exits with 0 whatever happened, doesn'\''t read a
@@ -1349,13 +1335,6 @@ write_unit() {
 		postgres | mysql) ;;
 		*) printf '\''ExecStartPre=-/bin/rm -f %s\n'\'' "$PAAS_HOME/vcap/sys/run/$1.pid" ;;
 		esac
-		# After a reboot, too, nothing is to look like a first run.
-		case $1 in
-		uaa | cloud_controller_ng)
-			printf '\''ExecStartPre=/bin/mkdir -p %s\n'\'' "$PAAS_HOME/vcap/sys/config"
-			printf '\''ExecStartPre=/bin/touch %s\n'\'' "$of_config"
-			;;
-		esac
 		cat <<-END
 			ExecStart=$RELEASE/bin/paas $1 start
 			ExecStop=-$RELEASE/bin/paas $1 stop
@@ -1393,25 +1372,18 @@ units_before() {
 }
 
 # Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host and gives its role another password, and
-# makes mysql'\''s database anew where there is one. It'\''s the postgres job that makes the former.
+# database of uaa or of the cloud controller on this host, and gives its role another password. It'\''s
+# the postgres job that makes both.
 never_the_first_run() {
-	describe "$1"
 	case $1 in
-	uaa | cloud_controller_ng) ;;
-	mysql)
-		if ! [ -d "$of_own/mysql" ]; then
-			# A first run that ended before it made anything would be taken for a whole one.
-			as_user rm -f "$of_config"
-			return 0
-		fi
+	uaa | cloud_controller_ng)
+		mark=$PAAS_HOME/vcap/sys/config/$1.yml
+		if [ -e "$mark" ]; then return 0; fi
+		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
+		as_user touch "$mark"
+		log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 		;;
-	*) return 0 ;;
 	esac
-	if [ -e "$of_config" ]; then return 0; fi
-	as_user mkdir -p "${of_config%/*}"
-	as_user touch "$of_config"
-	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 }
 
 # start_component COMPONENT: has it running with the settings as they are now.
@@ -1423,15 +1395,12 @@ start_component() {
 	write_unit "$1"
 	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	# A configuration that is gone or empty is rendered again by a start.
-	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
-		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
 		log "$1: runs with the present settings"
 		return 0
 	fi
 	halt_component "$1"
 	need_sudo "$1"
-	need_programs "$1"
 	need_free_ports "$1"
 	mkdir -p "$PAAS_ROOT/started"
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
@@ -1461,16 +1430,6 @@ need_sudo() {
 	describe "$1"
 	if [ -z "$of_sudo" ] || as_user sudo -n true 2>/dev/null; then return 0; fi
 	fail "the release starts $1 with sudo, which asks $PAAS_USER for a password; let $PAAS_USER use sudo without one (NOPASSWD) on this host"
-}
-
-# need_programs COMPONENT: its control file would wait for ever for a program that isn'\''t there.
-need_programs() {
-	describe "$1"
-	for program in $of_programs; do
-		if ! command -v "$program" >/dev/null; then
-			fail "the release starts $1 with the program $program, which this host hasn'\''t; add its package to \`packages\` in the cluster file"
-		fi
-	done
 }
 
 # need_free_ports COMPONENT: says who has a port that it is going to listen on.

@@ -1,4 +1,14 @@
 #!/bin/sh
+# home_of USER HOME: prints USER's home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host's own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='' ;;
+	esac
+	printf '%s\n' "${account_home:-$2}"
+}
+
 # Takes away what init.sh brought: the release and its units, what was pushed for it, and the host's
 # memory of it. Packages, the login user and the components' data stay.
 set -eu
@@ -8,13 +18,7 @@ export PATH LC_ALL
 
 user=paas
 home=/home/paas
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $user:$home in
-"$user:/home/$user" | root:/root)
-	account_home=$(getent passwd -- "$user" | cut -d : -f 6)
-	home=${account_home:-$home}
-	;;
-esac
+home=$(home_of "$user" "$home")
 root=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {

@@ -38,7 +38,8 @@ pub fn adopt(common: &Common, args: &AdoptArgs) -> Result<Exit, Failure> {
     conductor.must_wait(&plan, &survey)?;
 
     let (looks, there) = looks(&conductor, &build, &survey)?;
-    let found = look(&conductor, &looks)?;
+    let mut found = look(&conductor, &looks)?;
+    name_new_releases(&mut found, &looks, &there);
     show(common, &found, &there, &survey)?;
     let silent = silent(&survey);
     let count = found.values().filter(|one| is_found(one)).count();
@@ -114,6 +115,27 @@ fn look(conductor: &Conductor<'_>, looks: &[Recognition]) -> Result<Found, Failu
     Ok(found)
 }
 
+/// Where the build is going to put the release, everything is set in it anew.
+fn name_new_releases(found: &mut Found, looks: &[Recognition], there: &[StepId]) {
+    let has_the_release = |host: IpAddr| {
+        let id = StepId {
+            step: operation::BOOTSTRAP.to_owned(),
+            host,
+        };
+        there.contains(&id) || found.get(&id).is_some_and(Recognised::has_the_release)
+    };
+    let of_release = looks.iter().filter(|look| look.of_release);
+    let without: Vec<&StepId> = of_release
+        .map(|look| &look.id)
+        .filter(|id| !has_the_release(id.host))
+        .collect();
+    for id in without {
+        if let Some(Recognised::Found { differs, .. }) = found.get_mut(id) {
+            differs.push(Difference::NewRelease);
+        }
+    }
+}
+
 fn queries(conductor: &Conductor<'_>, name: &str, steps: Vec<Step>) -> Plan {
     Plan {
         cluster: conductor.workspace.cluster.name.clone(),
@@ -156,11 +178,11 @@ fn show(common: &Common, found: &Found, there: &[StepId], survey: &Survey) -> Re
                     printable(why)
                 );
             }
-            Recognised::Found { differs } if differs.is_empty() => outln!("{name}: found"),
-            Recognised::Found { differs } => {
-                outln!("{name}: found; differs");
-                for difference in differs {
-                    outln!("  {}", printable(&difference.words()));
+            Recognised::Found { differs, taken } => {
+                let but = if differs.is_empty() { "" } else { "; differs" };
+                outln!("{name}: found{but}");
+                for words in differs.iter().map(Difference::words).chain(taken.clone()) {
+                    outln!("  {}", printable(&words));
                 }
             }
         }
@@ -188,7 +210,7 @@ fn write(
     let plan = conductor.settle(&build, selection, &mut survey, plan, false)?;
     let mut of_host: BTreeMap<IpAddr, Vec<(&Step, &[Difference])>> = BTreeMap::new();
     for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
-        if let Some(Recognised::Found { differs }) = found.get(&step.id) {
+        if let Some(Recognised::Found { differs, .. }) = found.get(&step.id) {
             of_host
                 .entry(step.id.host)
                 .or_default()

@@ -64,7 +64,7 @@ pub fn render(
     Ok(Exit::Done)
 }
 
-/// `check`: the file alone.
+/// `check`: the file, and of the release what it leaves known to everybody.
 pub fn check(common: &Common) -> Result<Exit, Failure> {
     let workspace = Workspace::load(common)?;
     workspace.read_by_shells()?;
@@ -72,14 +72,34 @@ pub fn check(common: &Common) -> Result<Exit, Failure> {
     let selection = workspace.select(&[], &[])?;
     let operation = operation::build(cluster, &selection);
     Conductor::new(&workspace, common, Limits::with_forks(1))?.rehearse(&operation, &selection)?;
+    let staying = workspace.staying_secrets()?;
+    let note = workspace.require_release(&selection).err();
+    let note = note.map(|failure| failure.message);
+    if common.output == Output::Json {
+        for secret in &staying {
+            print_json(&serde_json::json!({ "default_secret": secret }))?;
+        }
+        print_json(&serde_json::json!({"summary": {
+            "cluster": cluster.name,
+            "components": cluster.components.len(),
+            "hosts": cluster.hosts.len(),
+            "default_secrets": staying.len(),
+            "note": note,
+        }}))?;
+        return Ok(Exit::Done);
+    }
     outln!(
         "{}: {} components on {} hosts, every script renders",
         cluster.file.display(),
         cluster.components.len(),
         cluster.hosts.len()
     );
-    if let Err(failure) = workspace.require_release(&selection) {
-        outln!("note: {}", failure.message);
+    out!(
+        "{}",
+        report::wrap(&report::default_secrets_text(&staying), look().width)
+    );
+    if let Some(note) = note {
+        outln!("note: {note}");
     }
     Ok(Exit::Done)
 }

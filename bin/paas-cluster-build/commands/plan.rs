@@ -40,6 +40,7 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
         let plan = conductor.rehearse(&operation, &selection)?;
         show(common, args, &plan)?;
         warn_release(&workspace, &selection);
+        note_secrets(common, &workspace)?;
         return Ok(verdict(args, &plan));
     }
     let survey = conductor.survey_for(&operation, &selection)?;
@@ -53,6 +54,7 @@ pub fn plan(common: &Common, args: &PlanArgs) -> Result<Exit, Failure> {
         }
         tell_leftovers(common, &workspace, &survey.facts);
         warn_release(&workspace, &selection);
+        note_secrets(common, &workspace)?;
     }
     for why in survey.found.refused.values() {
         errln!(
@@ -122,6 +124,16 @@ fn warn_release(workspace: &Workspace, selection: &paas_cluster_build::model::Se
     if let Err(failure) = workspace.require_release(selection) {
         errln!("\nwarning: {}", failure.message);
     }
+}
+
+/// Says that secrets stay as the release has them, where that isn't a program's answer.
+fn note_secrets(common: &Common, workspace: &Workspace) -> Result<(), Failure> {
+    if common.output != Output::Json
+        && let Some(note) = report::default_secrets_note(&workspace.staying_secrets()?)
+    {
+        errln!("note: {note}");
+    }
+    Ok(())
 }
 
 /// Names what is on hosts and not in the file. Nothing is done about it.

@@ -9,13 +9,6 @@ umask 022
 PAAS_USER=paas
 PAAS_HOME=/home/paas
 OWN_ADDRESS=10.8.5.11
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6)
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
 PAAS_ROOT=${PAAS_ROOT:-/var/lib/paas-cluster-build}
 
 log() {
@@ -153,6 +146,17 @@ command_succeeds() {
 	log "the check failed: $1"
 	return 1
 }
+
+# home_of USER HOME: prints USER's home. HOME is what the cluster file says and wins; where that is
+# only the usual place, which nobody may have said, the host's own account database knows.
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='' ;;
+	esac
+	printf '%s\n' "${account_home:-$2}"
+}
+PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 
 # Editing files that the tool did not make, without changing more of them than is meant.
 

@@ -19,17 +19,19 @@ if ! command -v journalctl >/dev/null; then
 	echo none
 	exit 0
 fi
-set --
-{% for unit in units %}set -- "$@" -u {{ unit }}
-{% endfor %}{% if follows %}# In the background, so that the end of who listens is heard at once.
+{% if follows %}set --
+{% for units in groups %}{% for unit in units %}set -- "$@" -u {{ unit }}
+{% endfor %}{% endfor %}# In the background, so that the end of who listens is heard at once.
 {% if has_cursor %}entries -f --no-tail --after-cursor {{ cursor }} "$@" &
 {% else %}entries -f --no-tail "$@" &
 {% endif %}follower=$!
 trap 'kill "$follower" || :' EXIT
 trap 'exit 143' HUP INT TERM
 wait "$follower"
-{% else %}# Taken first: what comes from here on is the follower's, unless it's among these.
+{% else %}# Taken first: what comes from here on is the follower's, unless it's among the entries.
 printf 'cursor %s\n' "$(journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p')"
-entries -n {{ lines }} {% if has_since %}--since {{ since }} {% endif %}"$@" || :
-echo end
+{% for units in groups %}set --
+{% for unit in units %}set -- "$@" -u {{ unit }}
+{% endfor %}entries -n {{ lines }} {% if has_since %}--since {{ since }} {% endif %}"$@" || :
+{% endfor %}echo end
 {% endif %}

@@ -201,6 +201,10 @@ impl Job for BuiltinJob {
         &self.facts
     }
 
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn secrets(&self) -> &[SecretNeed] {
         &self.secrets
     }

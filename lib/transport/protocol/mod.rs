@@ -10,7 +10,9 @@ mod request;
 
 pub(super) use hello::{Rights, Start};
 use request::supervisor_text;
-pub(super) use request::{ROOT, cancel_line, nonce, put_request, query_request, step_line, watch_request};
+pub(super) use request::{
+    ROOT, cancel_line, nonce, put_request, query_request, step_line, watch_request,
+};
 
 use super::{QueryOutput, StepEnd, StepNews, StopReason, TransportError, TransportErrorKind};
 use crate::script::Upload;

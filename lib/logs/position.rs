@@ -1,0 +1,131 @@
+//! How far a file is read, and whether a part of a file is what comes next.
+
+use super::wire::Piece;
+
+/// How many of the bytes that were read last are kept: as many as the script sends before a piece.
+const TAIL: usize = 32;
+
+/// How far a file is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// Which file it is on its disk; 0 where there was none.
+    pub inode: u64,
+    /// How many of its bytes are known.
+    pub offset: u64,
+    /// The last of them, as far as they were seen.
+    tail: Vec<u8>,
+}
+
+/// What a piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit<'a> {
+    /// These bytes come next.
+    Next(&'a [u8]),
+    /// It belongs to another file.
+    Foreign,
+    /// It isn't what comes next, though of the same file: what is between them got lost on its way, or
+    /// the file was emptied at this moment.
+    Missed,
+    /// The file was overwritten: it has to be read from its start on.
+    Overwritten,
+}
+
+impl Position {
+    /// The place at which a file is read from.
+    pub(super) fn at(inode: u64, offset: u64) -> Position {
+        Position {
+            inode,
+            offset,
+            tail: Vec::new(),
+        }
+    }
+
+    /// Takes a piece, if it's what comes next.
+    pub(super) fn take<'a>(&mut self, piece: &'a Piece) -> Fit<'a> {
+        // Of what stands before it, nothing may be missing either.
+        let is_whole = piece.before.len() as u64 == self.offset.min(TAIL as u64);
+        let is_next = piece.inode == self.inode && piece.offset == self.offset && is_whole;
+        let seen = self.tail.len().min(piece.before.len());
+        let before = &piece.before[piece.before.len() - seen..];
+        let is_same = before == &self.tail[self.tail.len() - seen..];
+        match piece.is_rest {
+            _ if is_next && is_same => {
+                self.note(&piece.bytes);
+                Fit::Next(&piece.bytes)
+            }
+            true => Fit::Foreign,
+            false if is_next => Fit::Overwritten,
+            false => Fit::Missed,
+        }
+    }
+
+    /// Tells whether anything was read since the place was set.
+    pub(super) fn has_read(&self) -> bool {
+        !self.tail.is_empty()
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        self.tail
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(inode: u64, offset: u64, before: &[u8], bytes: &[u8]) -> Piece {
+        Piece {
+            number: 0,
+            inode,
+            offset,
+            before: before.to_vec(),
+            bytes: bytes.to_vec(),
+            is_rest: false,
+        }
+    }
+
+    #[test]
+    fn what_comes_next_is_known_by_what_stands_before_it() {
+        let mut position = Position::at(7, 0);
+        assert_eq!(
+            position.take(&piece(7, 0, b"", b"abc\n")),
+            Fit::Next(b"abc\n")
+        );
+        assert_eq!(position.take(&piece(7, 4, b"abc\n", b"d")), Fit::Next(b"d"));
+        // Emptied and written anew, up to the same length and beyond.
+        let overwritten = piece(7, 5, b"xbc\nd", b"e");
+        assert_eq!(position.clone().take(&overwritten), Fit::Overwritten);
+        let of_a_copy = Piece {
+            is_rest: true,
+            ..overwritten
+        };
+        assert_eq!(position.take(&of_a_copy), Fit::Foreign);
+        for other in [
+            piece(8, 5, b"abc\nd", b"e"),
+            piece(7, 4, b"abc\n", b"d"),
+            piece(7, 5, b"", b"e"),
+        ] {
+            assert_eq!(position.clone().take(&other), Fit::Missed);
+        }
+        let long = vec![b'x'; 100];
+        assert_eq!(
+            position.take(&piece(7, 5, b"abc\nd", &long)),
+            Fit::Next(&long)
+        );
+        assert_eq!(position.tail.len(), TAIL);
+        assert_eq!(position.offset, 105);
+    }
+
+    #[test]
+    fn what_was_never_seen_is_no_difference() {
+        let mut position = Position::at(7, 100);
+        assert_eq!(
+            position.take(&piece(7, 100, &[b'y'; 32], b"z")),
+            Fit::Next(b"z")
+        );
+    }
+}

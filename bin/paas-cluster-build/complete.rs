@@ -227,7 +227,7 @@ fn of_option(option: &str) -> Kind {
 
 fn of_subcommand(path: &[&str]) -> Kind {
     match path {
-        [] | ["adopt" | "build" | "plan" | "render" | "status" | "start" | "stop" | "restart"] => {
+        [] | ["adopt" | "build" | "logs" | "plan" | "render" | "status" | "start" | "stop" | "restart"] => {
             Kind::Components
         }
         ["remove"] => Kind::ComponentsAndHosts,
@@ -294,6 +294,8 @@ mod tests {
             ("plan --output ", Kind::None),
             ("plan --out ", Kind::None),
             ("build --wait ", Kind::Components),
+            ("logs -f --since 10m ", Kind::Components),
+            ("logs --grep ", Kind::None),
             ("remove nats ", Kind::ComponentsAndHosts),
             ("attach ", Kind::Runs),
             ("cancel --grace 5s ", Kind::Runs),

@@ -227,9 +227,11 @@ fn of_option(option: &str) -> Kind {
 
 fn of_subcommand(path: &[&str]) -> Kind {
     match path {
-        [] | ["adopt" | "build" | "logs" | "plan" | "render" | "status" | "start" | "stop" | "restart"] => {
-            Kind::Components
-        }
+        []
+        | [
+            "adopt" | "build" | "logs" | "plan" | "render" | "status" | "start" | "stop"
+            | "restart",
+        ] => Kind::Components,
         ["remove"] => Kind::ComponentsAndHosts,
         ["attach" | "cancel"] => Kind::Runs,
         ["lab", "ssh" | "kill" | "boot" | "cut" | "heal"] => Kind::Hosts,

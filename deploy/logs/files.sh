@@ -16,8 +16,8 @@ case $PAAS_USER:$PAAS_HOME in
 	PAAS_HOME=${account_home:-$PAAS_HOME}
 	;;
 esac
-# How many bytes of a file a line holds; as base64 they are 256 KiB.
-piece=196608
+# How many bytes of a file a line holds; as base64 they are 64 KiB.
+piece=49152
 # How many bytes before a piece are sent with it: they show that it's the same file's.
 overlap=32
 # How many bytes of one file are sent before the next one has its turn.
@@ -83,6 +83,18 @@ between() {
 		! -name '*.gz' ! -name '*.bz2' ! -name '*.xz' ! -name '*.zst' -printf '%T@ %p\n' | sort -n | cut -d ' ' -f 2-
 }
 
+# Sends what a log lost when it was copied and then emptied: it's in the newest copy, if that is one.
+# The controller compares what stands before it.
+send_copy() {
+	name_earlier "$2"
+	copy=$(find "$folder" -maxdepth 1 -type f -name "$rotated" ! -inum "$known" -size "+${offset}c" \
+		-printf '%T@ %p\n' | sort -rn | head -n 1 | cut -d ' ' -f 2-)
+	if [ -n "$copy" ] && open_log "$copy"; then
+		send copy "$1" "$known" "$offset" "$size"
+		close_log
+	fi
+}
+
 # Sends what is left of the file that a log was, which has another name now; sets old to that name.
 send_rest() {
 	old=''
@@ -90,25 +102,18 @@ send_rest() {
 	name_earlier "$2"
 	old=$(find "$folder" -maxdepth 1 -type f -inum "$known" -name "$rotated" | head -n 1)
 	if [ -z "$old" ] || ! open_log "$old"; then return 0; fi
+	if [ "$inode" -eq "$known" ] && [ "$size" -lt "$offset" ]; then
+		close_log
+		send_copy "$@"
+		if ! open_log "$old"; then return 0; fi
+		begin "$1"
+	fi
 	if [ "$inode" -eq "$known" ] && [ "$size" -gt "$offset" ]; then
-		send rest "$1" "$known" "$offset" "$size"
+		send piece "$1" "$known" "$offset" "$size"
 		offset=$size
 		waited=0
 	fi
 	close_log
-}
-
-# Sends what a log lost when it was copied and then emptied: it's in the copy, if this is one. The
-# controller compares what stands before it.
-send_copy() {
-	name_earlier "$2"
-	copy=$(find "$folder" -maxdepth 1 -type f -name "$rotated" -size "+${offset}c" -printf '%T@ %p\n' |
-		sort -rn | head -n 1 | cut -d ' ' -f 2-)
-	emptied=$inode
-	if [ -n "$copy" ] && open_log "$copy"; then
-		send rest "$1" "$emptied" "$offset" "$size"
-		close_log
-	fi
 }
 
 # begin NUMBER: the open file is read from its start on.

@@ -255,8 +255,7 @@ impl Entries {
             (Some(since), Some(first)) => first < since,
             _ => false,
         };
-        let is_bounded = wanted.since.is_some() || wanted.grep.is_some() || wanted.newest.is_none();
-        state.is_cut && is_bounded && !has_enough && !reaches_back
+        state.is_cut && !has_enough && !reaches_back
     }
 
     fn line(&mut self, stream: usize, text: String, moment: Moment) -> Option<Entry> {

@@ -48,7 +48,7 @@ impl Position {
         let seen = self.tail.len().min(piece.before.len());
         let before = &piece.before[piece.before.len() - seen..];
         let is_same = before == &self.tail[self.tail.len() - seen..];
-        match piece.is_rest {
+        match piece.is_copy {
             _ if is_next && is_same => {
                 self.note(&piece.bytes);
                 Fit::Next(&piece.bytes)
@@ -84,7 +84,7 @@ mod tests {
             offset,
             before: before.to_vec(),
             bytes: bytes.to_vec(),
-            is_rest: false,
+            is_copy: false,
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
         let overwritten = piece(7, 5, b"xbc\nd", b"e");
         assert_eq!(position.clone().take(&overwritten), Fit::Overwritten);
         let of_a_copy = Piece {
-            is_rest: true,
+            is_copy: true,
             ..overwritten
         };
         assert_eq!(position.take(&of_a_copy), Fit::Foreign);

@@ -141,7 +141,6 @@ impl Reader<'_> {
         };
         let (mut failures, mut pause, mut is_lost) = (0, FIRST_PAUSE, false);
         loop {
-            let since = Instant::now();
             let error = match self.connect(transport, sudo, handles) {
                 Ok(mut connection) => {
                     if std::mem::take(&mut is_lost)
@@ -151,6 +150,7 @@ impl Reader<'_> {
                     {
                         return;
                     }
+                    pause = FIRST_PAUSE;
                     match self.read(connection.as_mut(), &mut read, tell) {
                         Ok(None) => return,
                         Ok(Some(how)) => {
@@ -173,9 +173,6 @@ impl Reader<'_> {
                 let (source, how) = (self.number, Ended::Unreachable(error.message));
                 tell(News::Ended { source, how });
                 return;
-            }
-            if since.elapsed() > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
             }
             let source = self.number;
             let is_told = std::mem::replace(&mut is_lost, true);

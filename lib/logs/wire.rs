@@ -50,9 +50,9 @@ pub(super) struct Piece {
     /// What stands before it.
     pub before: Vec<u8>,
     pub bytes: Vec<u8>,
-    /// Whether it's out of a file that may be another one: then it counts only if what stands before
-    /// it is what was read last.
-    pub is_rest: bool,
+    /// Whether it's out of what may be a copy of the file: then it counts only if what stands before it
+    /// is what was read last.
+    pub is_copy: bool,
 }
 
 /// Makes lines of what comes.
@@ -108,7 +108,7 @@ pub(super) fn parse(line: &str) -> Option<Said> {
             words.next()?.parse().ok()?,
             words.next()?.parse().ok()?,
         )),
-        word @ ("piece" | "rest") => {
+        word @ ("piece" | "copy") => {
             let number = words.next()?.parse().ok()?;
             let inode = words.next()?.parse().ok()?;
             let offset = words.next()?.parse().ok()?;
@@ -122,7 +122,7 @@ pub(super) fn parse(line: &str) -> Option<Said> {
                 offset,
                 before: bytes,
                 bytes: rest,
-                is_rest: word == "rest",
+                is_copy: word == "copy",
             }))
         }
         "new" => Some(Said::New(
@@ -171,17 +171,17 @@ mod tests {
             offset: 3,
             before: b"ab\n".to_vec(),
             bytes: b"c\0\xff".to_vec(),
-            is_rest: false,
+            is_copy: false,
         };
         assert_eq!(
             parse("piece 2 7 3 3 YWIKYwD/"),
             Some(Said::Piece(piece.clone()))
         );
-        let rest = Piece {
-            is_rest: true,
+        let copy = Piece {
+            is_copy: true,
             ..piece
         };
-        assert_eq!(parse("rest 2 7 3 3 YWIKYwD/"), Some(Said::Piece(rest)));
+        assert_eq!(parse("copy 2 7 3 3 YWIKYwD/"), Some(Said::Piece(copy)));
         let clock = parse("clock 1700000000 500000000 -0130");
         let half = Timestamp::new(1_700_000_000, 500_000_000).unwrap();
         let offset = Offset::from_seconds(-5400).unwrap();

@@ -56,7 +56,11 @@ impl LogLines {
             true => {
                 let number = self.hosts.iter().position(|host| *host == stream.host);
                 let colour = COLOURS[number.unwrap_or_default() % COLOURS.len()];
-                format!("{} {}", time.dimmed(), format!("{host} {name}").color(colour))
+                format!(
+                    "{} {}",
+                    time.dimmed(),
+                    format!("{host} {name}").color(colour)
+                )
             }
         };
         let first = std::iter::once(entry.line.text(false));
@@ -145,6 +149,9 @@ mod tests {
     fn nothing_that_a_host_logs_reaches_the_terminal_as_a_command() {
         let shown = shown(false, "a\u{1b}[2J\u{7}\rb", &["\u{9b}31m"]);
         assert!(shown.contains(r"a\u{1b}[2J\u{7}\rb"), "{shown}");
-        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown}");
+        assert!(
+            !shown.contains(|c: char| c.is_control() && c != '\n'),
+            "{shown}"
+        );
     }
 }

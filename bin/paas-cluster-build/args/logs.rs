@@ -70,7 +70,10 @@ fn pattern(text: &str) -> Result<Regex, String> {
     let said = |error: regex::Error| {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default();
-        format!("it's no regular expression: {}", why.trim_start_matches("error: "))
+        format!(
+            "it's no regular expression: {}",
+            why.trim_start_matches("error: ")
+        )
     };
     Regex::new(text).map_err(said)
 }

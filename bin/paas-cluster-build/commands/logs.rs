@@ -80,7 +80,8 @@ pub fn logs(common: &Common, args: &LogsArgs) -> Result<Exit, Failure> {
         next: AtomicUsize::new(0),
         handles: Handles::default(),
     };
-    let view = View::new(common.output, &listening.declared, wanted, args.follow);
+    let mut view = View::new(common.output, &listening.declared, wanted, args.follow);
+    view.has_room = back.bytes < most_bytes(&listening.declared);
     view.tell_silent();
     runtime.block_on(show(Arc::new(listening), view, args.forks.forks.into()))
 }
@@ -101,8 +102,7 @@ fn wanted(args: &LogsArgs) -> Wanted {
 
 /// How far back is looked: as far as can be needed, and no farther than fits into memory.
 fn look_back(args: &LogsArgs, wanted: &Wanted, declared: &Declared) -> LookBack {
-    let share = BUDGET / declared.streams.len().max(1) as u64;
-    let most = share.clamp(LEAST_BYTES, MOST_BYTES);
+    let most = most_bytes(declared);
     let most_lines = (most / 1024).clamp(1000, MOST_LINES);
     let is_open = wanted.since.is_some() || wanted.grep.is_some();
     let (bytes, lines) = match wanted.newest {
@@ -122,6 +122,12 @@ fn look_back(args: &LogsArgs, wanted: &Wanted, declared: &Declared) -> LookBack 
         lines,
         seconds: age.unwrap_or(0),
     }
+}
+
+/// How much of one log fits into memory beside the others.
+fn most_bytes(declared: &Declared) -> u64 {
+    let share = BUDGET / declared.streams.len().max(1) as u64;
+    share.clamp(LEAST_BYTES, MOST_BYTES)
 }
 
 /// What the readers' threads share.
@@ -167,7 +173,11 @@ async fn show(listening: Arc<Listening>, mut view: View, forks: usize) -> Result
     let (sender, mut receiver) = mpsc::channel(AHEAD);
     let sources = listening.declared.sources.len();
     // Who follows a source does so to the end.
-    let workers = if listening.follows { sources } else { forks.min(sources) };
+    let workers = if listening.follows {
+        sources
+    } else {
+        forks.min(sources)
+    };
     for _ in 0..workers {
         let (listening, sender) = (listening.clone(), sender.clone());
         std::thread::Builder::new().spawn(move || listening.work(&sender))?;
@@ -215,7 +225,8 @@ struct View {
     /// What each host has been told of, so that its two sources don't tell it twice.
     told: Mutex<BTreeMap<IpAddr, BTreeSet<String>>>,
     missing: BTreeSet<usize>,
-    reading: usize,
+    /// Whether more of each log could be read than was asked for.
+    has_room: bool,
 }
 
 struct Gathering {
@@ -239,7 +250,7 @@ impl View {
             unreachable: BTreeSet::new(),
             told: Mutex::default(),
             missing: BTreeSet::new(),
-            reading: declared.sources.len(),
+            has_room: true,
             declared: declared.clone(),
         }
     }
@@ -298,7 +309,11 @@ impl View {
         if ahead.abs() < WRONG_CLOCK {
             return;
         }
-        let way = if ahead.is_negative() { "behind" } else { "ahead" };
+        let way = if ahead.is_negative() {
+            "behind"
+        } else {
+            "ahead"
+        };
         let seconds = ahead.abs().as_millis() as f64 / 1000.0;
         let host = self.host(source);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -313,8 +328,14 @@ impl View {
         for stream in self.declared.sources[source].streams.clone() {
             if self.entries.is_incomplete(stream) {
                 let stream = &self.declared.streams[stream];
-                let why = "only its end was read, as much as fits; name fewer components or hosts \
-                           to look farther back";
+                let why = match self.has_room {
+                    true => {
+                        "fewer entries than asked for are in the part of it that was read; a larger -n reads more"
+                    }
+                    false => {
+                        "only the end of it was read, as much as fits into memory; name fewer components or hosts"
+                    }
+                };
                 self.note(Some(stream.host), &name_of(stream), "incomplete", why);
             }
         }
@@ -324,7 +345,9 @@ impl View {
             Some(gathering) => gathering.found.extend(found),
             None => {
                 let at = Instant::now();
-                found.into_iter().for_each(|entry| self.window.hold(entry, at));
+                found
+                    .into_iter()
+                    .for_each(|entry| self.window.hold(entry, at));
             }
         }
         self.gathered(source);
@@ -332,13 +355,15 @@ impl View {
 
     fn ended(&mut self, source: usize, how: &Ended) {
         let host = self.host(source);
-        self.reading -= 1;
         match how {
             Ended::Done => {}
             Ended::NoJournal => self.note(Some(host), "", "no_journal", "has no systemd journal"),
             Ended::Unreachable(why) => {
                 let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_new = told.entry(host).or_default().insert("unreachable".to_owned());
+                let is_new = told
+                    .entry(host)
+                    .or_default()
+                    .insert("unreachable".to_owned());
                 drop(told);
                 self.unreachable.insert(host);
                 if is_new {
@@ -364,7 +389,9 @@ impl View {
         let Some(mut gathering) = self.gathering.take() else {
             return;
         };
-        gathering.found.sort_by_key(|entry| (entry.time, entry.stream));
+        gathering
+            .found
+            .sort_by_key(|entry| (entry.time, entry.stream));
         self.print(&gathering.found);
         self.tell_missing();
     }

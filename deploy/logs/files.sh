@@ -63,9 +63,11 @@ send() {
 	done
 }
 {% if follows %}
-# know NUMBER INODE OFFSET: how far a log is known; inode 0 stands for a file that wasn't there.
+# know NUMBER INODE OFFSET EMPTIED MARK: how far a log is known; inode 0 stands for a file that wasn't
+# there. EMPTIED is whether what stands before the offset isn't what it was any more; MARK is what it
+# was, as base64.
 know() {
-	eval "inode_$1=\$2 offset_$1=\$3 waited_$1=0"
+	eval "inode_$1=\$2 offset_$1=\$3 emptied_$1=\$4 mark_$1=\$5 waited_$1=0"
 }
 
 # Sets folder and rotated: where a log's earlier files lie, and how they are called.
@@ -75,24 +77,76 @@ name_earlier() {
 	rotated="$rotated[.-]*[0-9]*"
 }
 
-# Prints the files that a log had after $2 and before the present one, whose inode is $3; what was
-# packed meanwhile can't be read.
-between() {
-	name_earlier "$1"
-	find "$folder" -maxdepth 1 -type f -name "$rotated" -newer "$2" ! -inum "$3" \
-		! -name '*.gz' ! -name '*.bz2' ! -name '*.xz' ! -name '*.zst' -printf '%T@ %p\n' | sort -n | cut -d ' ' -f 2-
+# written FILE: when it was last written, in seconds since 1970.
+written() {
+	find "$1" -maxdepth 0 -printf '%T@\n' || echo 0
 }
 
-# Sends what a log lost when it was copied and then emptied: it's in the newest copy, if that is one.
-# The controller compares what stands before it.
+# Prints the files that a log had from the one that was last written at $2 on, up to one of $3, the oldest
+# first, but not the one whose inode is $4; what was packed meanwhile can't be read.
+between() {
+	name_earlier "$1"
+	find "$folder" -maxdepth 1 -type f -name "$rotated" ! -inum "$known" ! -inum "$4" \
+		! -name '*.gz' ! -name '*.bz2' ! -name '*.xz' ! -name '*.zst' -printf '%T@ %p\n' |
+		awk -v from="$2" -v to="$3" '$1 >= from && $1 < to' | sort -k 1,1n -k 2,2r | cut -d ' ' -f 2-
+}
+
+# begin NUMBER: the open file is read from its start on.
+begin() {
+	printf 'new %s %s\n' "$1" "$inode"
+	known=$inode offset=0 emptied=no mark='' waited=0
+}
+
+# send_all NUMBER: sends whole files, whose names are read.
+send_all() {
+	while read -r earlier; do
+		if ! open_log "$earlier"; then continue; fi
+		begin "$1"
+		send piece "$1" "$inode" 0 "$size"
+		offset=$size
+		close_log
+	done
+}
+
+# Whether the open file has been written anew since it was read.
+was_emptied() {
+	[ "$size" -lt "$offset" ] || [ "$emptied" = yes ]
+}
+
+# Whether what stands in the open file before the offset is what was read last, where that is known.
+is_copy() {
+	before=$overlap
+	if [ "$offset" -lt "$before" ]; then before=$offset; fi
+	[ -z "$mark" ] ||
+		[ "$(tail -c "+$((offset - before + 1))" /dev/fd/3 | head -c "$before" | base64 -w 0)" = "$mark" ]
+}
+
+# send_copy NUMBER FILE NOW: sends what a log lost when it was copied and then emptied; its file is
+# called NOW. That may have happened more than once: later copies are sent whole.
 send_copy() {
 	name_earlier "$2"
-	copy=$(find "$folder" -maxdepth 1 -type f -name "$rotated" ! -inum "$known" -size "+${offset}c" \
-		-printf '%T@ %p\n' | sort -rn | head -n 1 | cut -d ' ' -f 2-)
-	if [ -n "$copy" ] && open_log "$copy"; then
-		send copy "$1" "$known" "$offset" "$size"
+	emptied_file=$known copied='' copied_file=0
+	# Without a mark the file was emptied just now, and so the copy is as new.
+	minutes=2
+	if [ -n "$mark" ]; then minutes=9999999; fi
+	while read -r copy; do
+		if [ -n "$copied" ] || ! open_log "$copy"; then continue; fi
+		if is_copy; then
+			send copy "$1" "$known" "$offset" "$size"
+			copied=$(written "$copy")
+			copied_file=$inode
+		fi
 		close_log
+	done <<-END
+		$(find "$folder" -maxdepth 1 -type f -name "$rotated" ! -inum "$known" -size "+$((offset - 1))c" \
+			-mmin "-$minutes" -printf '%T@ %p\n' | sort -rn | cut -d ' ' -f 2-)
+	END
+	if [ -n "$copied" ]; then
+		send_all "$1" <<-END
+			$(between "$2" "$copied" "$(written "$3")" "$copied_file")
+		END
 	fi
+	known=$emptied_file
 }
 
 # Sends what is left of the file that a log was, which has another name now; sets old to that name.
@@ -102,24 +156,26 @@ send_rest() {
 	name_earlier "$2"
 	old=$(find "$folder" -maxdepth 1 -type f -inum "$known" -name "$rotated" | head -n 1)
 	if [ -z "$old" ] || ! open_log "$old"; then return 0; fi
-	if [ "$inode" -eq "$known" ] && [ "$size" -lt "$offset" ]; then
+	if [ "$inode" -eq "$known" ] && was_emptied; then
 		close_log
-		send_copy "$@"
+		send_copy "$@" "$old"
 		if ! open_log "$old"; then return 0; fi
 		begin "$1"
 	fi
 	if [ "$inode" -eq "$known" ] && [ "$size" -gt "$offset" ]; then
 		send piece "$1" "$known" "$offset" "$size"
-		offset=$size
-		waited=0
+		offset=$size mark='' waited=0
 	fi
 	close_log
 }
 
-# begin NUMBER: the open file is read from its start on.
-begin() {
-	printf 'new %s %s\n' "$1" "$inode"
-	known=$inode offset=0 waited=0
+# Sends the files that a log had between the one that is known and the present one.
+send_between() {
+	open_log "$2" || :
+	close_log
+	send_all "$1" <<-END
+		$(between "$2" "$(written "$old")" 9999999999 "$inode")
+	END
 }
 
 # Another file has the log's name, or none.
@@ -127,29 +183,23 @@ turn_over() {
 	close_log
 	waited=$((waited + 1))
 	send_rest "$@"
+	if [ -n "$old" ]; then send_between "$@"; fi
 	open_log "$2" || :
 	# Who writes a log may go on with the old file until it's told.
-	if [ "$size" -eq 0 ] && [ "$known" -ne 0 ] && [ "$waited" -lt "$patience" ]; then
-		again=yes
-		return 0
-	fi
-	if [ "$inode" -eq 0 ]; then return 0; fi
-	if [ -n "$old" ]; then
-		close_log
-		while read -r earlier; do
-			if ! open_log "$earlier"; then continue; fi
-			begin "$1"
-			send piece "$1" "$inode" 0 "$size"
-			offset=$size
-			close_log
-		done <<-END
-			$(between "$2" "$old" "$inode")
-		END
-		if ! open_log "$2"; then
+	if [ "$size" -eq 0 ] && [ "$known" -ne 0 ]; then
+		if [ "$waited" -lt "$patience" ]; then
 			again=yes
 			return 0
 		fi
-	elif [ "$known" -ne 0 ]; then
+		if [ "$inode" -eq 0 ] && [ -n "$old" ]; then again=yes; fi
+	fi
+	if [ "$inode" -eq 0 ]; then return 0; fi
+	if [ -z "$old" ] && [ "$known" -ne 0 ]; then
+		# Where files are being renamed at this moment, a look may have missed it.
+		if [ "$waited" -lt 4 ]; then
+			again=yes
+			return 0
+		fi
 		printf 'gone %s\n' "$1"
 	fi
 	begin "$1"
@@ -157,13 +207,13 @@ turn_over() {
 
 # look NUMBER FILE: sends what a log has got since the last look.
 look() {
-	eval "known=\$inode_$1 offset=\$offset_$1 waited=\$waited_$1"
+	eval "known=\$inode_$1 offset=\$offset_$1 emptied=\$emptied_$1 mark=\$mark_$1 waited=\$waited_$1"
 	open_log "$2" || :
 	if [ "$inode" -ne "$known" ]; then
 		turn_over "$@"
-	elif [ "$size" -lt "$offset" ]; then
+	elif was_emptied; then
 		close_log
-		send_copy "$@"
+		send_copy "$@" "$2"
 		open_log "$2" || :
 		if [ "$inode" -eq "$known" ]; then begin "$1"; else again=yes; fi
 	fi
@@ -174,10 +224,10 @@ look() {
 			again=yes
 		fi
 		send piece "$1" "$inode" "$offset" "$until"
-		offset=$until
+		offset=$until mark=''
 	fi
 	close_log
-	eval "inode_$1=\$known offset_$1=\$offset waited_$1=\$waited"
+	eval "inode_$1=\$known offset_$1=\$offset emptied_$1=\$emptied mark_$1=\$mark waited_$1=\$waited"
 }
 {% else %}
 # look NUMBER FILE BYTES SECONDS: sends a log's end, so many bytes at most, and nothing where it got
@@ -202,7 +252,7 @@ printf 'clock %s\n' "$1"
 set --
 {% for log in logs %}in_full {{ log.path }}
 set -- "$@" "$file"
-{% if follows %}know {{ log.number }} {{ log.inode }} {{ log.offset }}
+{% if follows %}know {{ log.number }} {{ log.inode }} {{ log.offset }} {{ log.emptied }} {{ log.mark }}
 {% endif %}{% endfor %}{% if follows %}looks=0 again=yes seen=''
 while :; do
 	now=$(stat -L -c '%i %s %n' -- "$@") || :

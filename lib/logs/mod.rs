@@ -23,5 +23,5 @@ pub use entries::{Entries, Entry, Wanted};
 pub use line::Line;
 pub use news::{Ended, News};
 pub use reader::{Handles, LookBack, Reader};
-pub use script::{FileLook, JournalLook, file_script, journal_script};
+pub use script::{FileLook, JournalLook, Place, file_script, journal_script};
 pub use window::Window;

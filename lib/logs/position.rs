@@ -1,5 +1,6 @@
 //! How far a file is read, and whether a part of a file is what comes next.
 
+use super::script::Place;
 use super::wire::Piece;
 
 /// How many of the bytes that were read last are kept: as many as the script sends before a piece.
@@ -8,12 +9,15 @@ const TAIL: usize = 32;
 /// How far a file is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Position {
-    /// Which file it is on its disk; 0 where there was none.
-    pub inode: u64,
-    /// How many of its bytes are known.
-    pub offset: u64,
-    /// The last of them, as far as they were seen.
+    inode: u64,
+    offset: u64,
+    /// The bytes that were read last, as far as they were seen.
     tail: Vec<u8>,
+    /// Whether the file was written anew since.
+    is_emptied: bool,
+    /// The file that is to be read next, from its start on. Only when something of it has come is it
+    /// the one that is read: until then, more of this one may turn up.
+    next: Option<u64>,
 }
 
 /// What a piece is.
@@ -36,12 +40,43 @@ impl Position {
         Position {
             inode,
             offset,
-            tail: Vec::new(),
+            ..Position::default()
         }
+    }
+
+    /// The place as the host is told it.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            inode: self.inode,
+            offset: self.offset,
+            is_emptied: self.is_emptied,
+            before: match self.tail.len() as u64 == self.offset.min(TAIL as u64) {
+                true => self.tail.clone(),
+                false => Vec::new(),
+            },
+        }
+    }
+
+    /// Another file is to be read next, or the same anew.
+    pub(super) fn turn_to(&mut self, inode: u64) {
+        self.next = Some(inode);
+    }
+
+    /// The file was overwritten: what is left of it may be in a copy, and it has to be read anew.
+    pub(super) fn note_overwritten(&mut self) {
+        self.is_emptied = true;
+    }
+
+    /// Moves to a byte that nothing was read before.
+    pub(super) fn move_to(&mut self, offset: u64) {
+        *self = Position::at(self.inode, offset);
     }
 
     /// Takes a piece, if it's what comes next.
     pub(super) fn take<'a>(&mut self, piece: &'a Piece) -> Fit<'a> {
+        if self.next == Some(piece.inode) && piece.offset == 0 && !piece.is_copy {
+            *self = Position::at(piece.inode, 0);
+        }
         // Of what stands before it, nothing may be missing either.
         let is_whole = piece.before.len() as u64 == self.offset.min(TAIL as u64);
         let is_next = piece.inode == self.inode && piece.offset == self.offset && is_whole;
@@ -118,6 +153,35 @@ mod tests {
         );
         assert_eq!(position.tail.len(), TAIL);
         assert_eq!(position.offset, 105);
+    }
+
+    fn place(inode: u64, offset: u64, is_emptied: bool, before: &[u8]) -> Place {
+        Place {
+            inode,
+            offset,
+            is_emptied,
+            before: before.to_vec(),
+        }
+    }
+
+    #[test]
+    fn another_file_counts_when_something_of_it_has_come() {
+        let mut position = Position::at(7, 0);
+        position.take(&piece(7, 0, b"", b"abc\n"));
+        position.turn_to(8);
+        assert_eq!(position.place(), place(7, 4, false, b"abc\n"));
+        assert_eq!(position.take(&piece(8, 0, b"", b"d")), Fit::Next(b"d"));
+        position.note_overwritten();
+        assert_eq!(position.place(), place(8, 1, true, b"d"));
+        // Of a copy, what stands before it counts; of the file itself, it begins anew.
+        position.turn_to(8);
+        let of_a_copy = Piece {
+            is_copy: true,
+            ..piece(8, 1, b"d", b"e")
+        };
+        assert_eq!(position.take(&of_a_copy), Fit::Next(b"e"));
+        assert_eq!(position.take(&piece(8, 0, b"", b"f")), Fit::Next(b"f"));
+        assert_eq!(position.place(), place(8, 1, false, b"f"));
     }
 
     #[test]

@@ -291,7 +291,7 @@ impl Reader<'_> {
                 let look = match read.has_looked_back {
                     true => {
                         let positions = read.positions.iter();
-                        FileLook::From(positions.map(|p| (p.inode, p.offset)).collect())
+                        FileLook::From(positions.map(Position::place).collect())
                     }
                     false => FileLook::Back {
                         bytes: self.back.bytes,
@@ -355,8 +355,7 @@ impl Reader<'_> {
             }
             Said::At(number, offset) => {
                 stream_of(number)?;
-                let inode = read.positions[number].inode;
-                read.positions[number] = Position::at(inode, offset);
+                read.positions[number].move_to(offset);
                 Ok(())
             }
             Said::Missing(number) => {
@@ -370,7 +369,7 @@ impl Reader<'_> {
             }
             Said::New(number, inode) => {
                 let stream = stream_of(number)?;
-                read.positions[number] = Position::at(inode, 0);
+                read.positions[number].turn_to(inode);
                 tell(News::FileEnds { stream })
             }
             Said::Gone(number) => {
@@ -429,8 +428,7 @@ impl Reader<'_> {
             _ if !read.has_looked_back => Ok(()),
             Fit::Missed => Err(Heard::Again),
             Fit::Overwritten => {
-                *position = Position::at(piece.inode, 0);
-                tell(News::FileEnds { stream })?;
+                position.note_overwritten();
                 Err(Heard::Again)
             }
         }

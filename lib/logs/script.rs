@@ -1,6 +1,7 @@
 //! The scripts that read logs on a host: `deploy/logs/`.
 
 use askama::Template;
+use base64ct::{Base64, Encoding};
 use serde::Serialize;
 
 /// What is asked of log files.
@@ -13,9 +14,21 @@ pub enum FileLook {
         /// Nothing of those that got nothing for so many seconds; 0 for any time.
         seconds: u64,
     },
-    /// What each gets from a place on: its inode (0 where it wasn't there) and how many bytes are
-    /// known; in the order of the files.
-    From(Vec<(u64, u64)>),
+    /// What each gets from a place on, in the order of the files.
+    From(Vec<Place>),
+}
+
+/// How far a file is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Which file it is on its disk; 0 where there was none.
+    pub inode: u64,
+    /// How many of its bytes are known.
+    pub offset: u64,
+    /// Whether it has been written anew since.
+    pub is_emptied: bool,
+    /// What stood before that, up to 32 bytes of it; empty where it isn't known.
+    pub before: Vec<u8>,
 }
 
 /// What is asked of the journal.
@@ -50,6 +63,8 @@ struct Known<'a> {
     path: &'a str,
     inode: u64,
     offset: u64,
+    emptied: &'a str,
+    mark: String,
 }
 
 /// `deploy/logs/journal.sh`.
@@ -75,7 +90,7 @@ pub fn file_script(
     paths: &[&str],
     look: &FileLook,
 ) -> Result<String, String> {
-    let places: &[(u64, u64)] = match look {
+    let places: &[Place] = match look {
         FileLook::Back { .. } => &[],
         FileLook::From(places) => places,
     };
@@ -84,12 +99,14 @@ pub fn file_script(
         FileLook::From(_) => (0, 0),
     };
     let known = paths.iter().enumerate().map(|(number, path)| {
-        let (inode, offset) = places.get(number).copied().unwrap_or_default();
+        let place = places.get(number).cloned().unwrap_or_default();
         Known {
             number,
             path,
-            inode,
-            offset,
+            inode: place.inode,
+            offset: place.offset,
+            emptied: if place.is_emptied { "yes" } else { "no" },
+            mark: Base64::encode_string(&place.before),
         }
     });
     let script = Files {

@@ -74,7 +74,7 @@ know() {
 name_earlier() {
 	folder=$(dirname -- "$1")
 	rotated=$(basename -- "$1" | sed 's/[][*?\\]/\\&/g')
-	rotated="$rotated[.-]*[0-9]*"
+	rotated="${rotated}[.-]*[0-9]*"
 }
 
 # written FILE: when it was last written, in seconds since 1970.
@@ -247,8 +247,8 @@ look() {
 }
 {% endif %}
 set -- "$(date '+%s %N %z')"
-clock=${1%% *}
-printf 'clock %s\n' "$1"
+{% if follows %}{% else %}clock=${1%% *}
+{% endif %}printf 'clock %s\n' "$1"
 set --
 {% for log in logs %}in_full {{ log.path }}
 set -- "$@" "$file"

@@ -16,6 +16,7 @@ pub mod job;
 pub mod journal;
 pub mod ks;
 pub mod lab;
+pub mod logs;
 pub mod model;
 pub mod operation;
 pub mod plan;

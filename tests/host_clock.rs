@@ -14,12 +14,22 @@ use regex::Regex;
 use serde_json::json;
 
 /// Where a script may ask for the date, how often, and what for: never to measure a wait.
-const DATES: [(&str, usize, &str); 4] = [
+const DATES: [(&str, usize, &str); 6] = [
     ("deploy/supervisor/wrapper.sh", 2, "times in the receipt"),
     (
         "deploy/probe.sh",
         1,
         "the host's clock, compared with others",
+    ),
+    (
+        "deploy/logs/files.sh",
+        1,
+        "the host's clock, for the times of lines",
+    ),
+    (
+        "deploy/logs/journal.sh",
+        1,
+        "the host's clock, for the times of lines",
     ),
     ("deploy/ks/follow.sh", 1, "the name of a folder"),
     (

@@ -39,6 +39,7 @@ fn in_every_template_a_value_is_an_unquoted_word() {
         .map(|file| root().join(file)),
     );
     all.extend(templates(&root().join("deploy/ks")));
+    all.extend(templates(&root().join("deploy/logs")));
     all.extend(templates(&root().join("tests/fixtures/site-jobs")));
     assert!(all.len() >= 15, "{all:?}");
     for path in all {

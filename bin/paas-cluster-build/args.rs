@@ -11,9 +11,11 @@ use crate::exit;
 
 mod ks;
 mod lab;
+mod logs;
 
 pub use ks::{ExplainWhat, KsAction, KsChange, Showing, ZoneAction};
 pub use lab::SuiteChoice;
+pub use logs::{LogsArgs, Newest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +24,7 @@ Examples:
   paas-cluster-build plan                     what would run where, and why
   paas-cluster-build build --limit 10.1.59.188
   paas-cluster-build status
+  paas-cluster-build logs -f router           what the routers say, as they say it
   paas-cluster-build exec -- uptime";
 
 fn after_help() -> String {
@@ -335,6 +338,8 @@ pub enum Command {
         #[command(flatten)]
         forks: Forks,
     },
+    /// Show what the services log, of all hosts in order of time; with -f as it comes.
+    Logs(LogsArgs),
     /// List the runs that this machine remembers, live and ended.
     Runs {
         /// The newest so many.

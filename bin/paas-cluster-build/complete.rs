@@ -321,9 +321,11 @@ fn of_option(option: &str) -> Kind {
 
 fn of_subcommand(path: &[&str]) -> Kind {
     match path {
-        [] | ["adopt" | "build" | "plan" | "render" | "status" | "start" | "stop" | "restart"] => {
-            Kind::Components
-        }
+        []
+        | [
+            "adopt" | "build" | "logs" | "plan" | "render" | "status" | "start" | "stop"
+            | "restart",
+        ] => Kind::Components,
         ["remove"] => Kind::ComponentsAndHosts,
         ["attach" | "cancel"] => Kind::Runs,
         ["lab", "ssh" | "kill" | "boot" | "cut" | "heal"] => Kind::Hosts,
@@ -388,6 +390,8 @@ mod tests {
             ("plan --output ", Kind::None),
             ("plan --out ", Kind::None),
             ("build --wait ", Kind::Components),
+            ("logs -f --since 10m ", Kind::Components),
+            ("logs --grep ", Kind::None),
             ("remove nats ", Kind::ComponentsAndHosts),
             ("attach ", Kind::Runs),
             ("cancel --grace 5s ", Kind::Runs),

@@ -40,7 +40,7 @@ use paas_cluster_build::job::Action;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Cli, Command, ExplainWhat, Output};
-use commands::{adopt, build, exec, ks, lab, look, plan, remove, runs};
+use commands::{adopt, build, exec, ks, lab, logs, look, plan, remove, runs};
 use exit::{Exit, Failure, end};
 use source::Source;
 
@@ -115,6 +115,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             limit,
             forks,
         } => look::status(common, components, &limit.limit, forks.forks),
+        Command::Logs(args) => logs::logs(common, args),
         Command::Runs { last } => runs::runs(common, *last),
         Command::Attach { run, limit, forks } => runs::attach(common, run.as_deref(), limit, forks),
         Command::Cancel {

@@ -66,6 +66,12 @@ pub fn fail(error: io::Error) {
     fault.get_or_insert(error);
 }
 
+/// Tells whether standard output can't be written any more.
+pub fn is_faulty() -> bool {
+    let fault = FAULT.lock().unwrap_or_else(PoisonError::into_inner);
+    fault.is_some()
+}
+
 /// Takes the reason why standard output couldn't be written, if it couldn't.
 pub fn fault() -> Option<io::Error> {
     FAULT.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -33,12 +33,12 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
          `plan`, then `build`",
     ),
     (
-        &["history", "log", "jobs", "tasks", "events"],
+        &["history", "jobs", "tasks", "events"],
         "`runs` lists what ran; `attach RUN` shows it",
     ),
     (
-        &["logs", "tail", "watch", "follow"],
-        "`attach RUN` shows a run; `exec --limit HOST -- COMMAND` reads a service's own log",
+        &["log", "journal", "tail", "watch", "follow"],
+        "`logs -f` shows what the services say, `attach RUN` a run",
     ),
     (
         &[

@@ -468,6 +468,18 @@ sh_from_pipe() {
 	PAAS_ROOT=$base sh /dev/fd/8 8<&0 </dev/null
 }
 
+# --- watch ------------------------------------------------------------------------------------
+
+# watch BYTES: what the script prints is the answer, for as long as the controller listens. The script
+# takes this shell's place, so that the end of the standard input ends it.
+watch() {
+	take_text script "$1"
+	watch_input
+	trap - EXIT
+	say output
+	PAAS_ROOT=$base exec sh -c "$script" </dev/null
+}
+
 # --- the request ------------------------------------------------------------------------------
 
 main() {
@@ -498,6 +510,7 @@ main() {
 	cancel) cancel_run "$@" ;;
 	put) put "$@" ;;
 	query) query "$@" ;;
+	watch) watch "$@" ;;
 	*) fail "an unknown request: $verb" ;;
 	esac
 }

@@ -209,6 +209,10 @@ impl Job for BuiltinJob {
         &self.facts
     }
 
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn secrets(&self) -> &[SecretNeed] {
         &self.secrets
     }

@@ -45,3 +45,25 @@ pub struct Health {
     /// How long a start may take, in seconds.
     pub timeout: u32,
 }
+
+impl Health {
+    /// Lists every file that tells of its services: their own logs, and what starting them printed.
+    pub fn log_files(&self) -> Vec<String> {
+        let starts = self.services.iter();
+        let starts = starts.map(|service| format!("vcap/sys/log/{service}.start.log"));
+        self.logs.iter().cloned().chain(starts).collect()
+    }
+
+    /// Lists the units whose journals tell of its services; each with its suffix.
+    pub fn journal_units(&self) -> Vec<String> {
+        let of_services = self.services.iter();
+        // As release.sh calls them.
+        let of_services = of_services.map(|service| format!("paas-cluster-{service}.service"));
+        let in_full = |unit: &String| match unit.contains('.') {
+            true => unit.clone(),
+            false => format!("{unit}.service"),
+        };
+        let own = self.units.iter().map(in_full);
+        own.chain(of_services).collect()
+    }
+}

@@ -81,6 +81,9 @@ pub trait Job: Send + Sync {
     /// Tells name, needs and ports.
     fn facts(&self) -> &JobFacts;
 
+    /// Tells what its services are, what is asked about them, and where they say what they do.
+    fn health(&self) -> &Health;
+
     /// Names the secrets in its scripts.
     fn secrets(&self) -> &[SecretNeed] {
         &[]

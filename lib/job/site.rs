@@ -123,6 +123,10 @@ impl Job for SiteJob {
         &self.facts
     }
 
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
     fn secrets(&self) -> &[SecretNeed] {
         &self.secrets
     }

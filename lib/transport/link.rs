@@ -1,6 +1,7 @@
 //! A connection made of exchanges: whatever can run the loader once for each request is one.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::protocol::{self, Duplex, Exchange};
@@ -53,6 +54,17 @@ impl<L: Link> Connection for L {
         limit: Duration,
     ) -> Result<QueryOutput, TransportError> {
         self.ask(script, Some(limit))
+    }
+
+    fn watch(
+        &mut self,
+        script: &str,
+        signs: Option<Duration>,
+        on_output: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), TransportError> {
+        let line = protocol::watch_request(self.root(), script);
+        self.exchange(&line, &[script.as_bytes()])?
+            .watch(self.first_word(), signs, on_output)
     }
 
     fn secrets(&self) -> Vec<String> {

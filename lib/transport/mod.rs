@@ -14,6 +14,7 @@ mod protocol;
 mod ssh;
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub use local::{LocalConnection, LocalTransport};
@@ -80,6 +81,19 @@ pub trait Connection: Send {
         let _ = limit;
         self.query(script)
     }
+
+    /// Runs a script that changes nothing, as root, and hands on what it prints as it comes, until its
+    /// end or until `on_output` has enough; then the script is ended. `signs` is how often it prints
+    /// something at least, where that is known: a longer silence is a lost connection.
+    ///
+    /// # Errors
+    /// A lost connection; the script's own end is no error, whatever its exit status.
+    fn watch(
+        &mut self,
+        script: &str,
+        signs: Option<Duration>,
+        on_output: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), TransportError>;
 
     /// Lists texts that belong in no output of this connection: every form of the password that
     /// was sent on it.

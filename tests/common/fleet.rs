@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -119,6 +120,16 @@ impl Connection for Scripted {
             output: b"fact\n".to_vec(),
             status: 0,
         })
+    }
+
+    fn watch(
+        &mut self,
+        _: &str,
+        _: Option<Duration>,
+        on_output: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), TransportError> {
+        let _ = on_output(b"fact\n");
+        Ok(())
     }
 
     fn supervise(

@@ -5,6 +5,7 @@ pub mod build;
 pub mod exec;
 pub mod ks;
 pub mod lab;
+pub mod logs;
 pub mod look;
 pub mod plan;
 pub mod remove;

@@ -2,6 +2,7 @@
 //! bytes: what is sent to the loader, and how the supervisor's frames are read.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 mod hello;
@@ -9,7 +10,9 @@ mod request;
 
 pub(super) use hello::{Rights, Start};
 use request::supervisor_text;
-pub(super) use request::{ROOT, cancel_line, nonce, put_request, query_request, step_line};
+pub(super) use request::{
+    ROOT, cancel_line, nonce, put_request, query_request, step_line, watch_request,
+};
 
 use super::{QueryOutput, StepEnd, StepNews, StopReason, TransportError, TransportErrorKind};
 use crate::script::Upload;
@@ -150,6 +153,38 @@ impl<D: Duplex> Exchange<D> {
         self.stream.get_mut().expect_by(until);
         self.output(nonce)
             .map_err(|error| in_time(error, limit.unwrap_or_default()))
+    }
+
+    /// Hands on what a script prints, as it comes, until its end or until `on_output` has enough. It
+    /// prints something at least every `signs`, where that is known.
+    pub(super) fn watch(
+        mut self,
+        first_word: Duration,
+        signs: Option<Duration>,
+        on_output: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), TransportError> {
+        let by = Instant::now() + first_word;
+        self.stream.get_mut().expect_by(Some(by));
+        match self.reply().map_err(|error| in_time(error, first_word))? {
+            Reply::Word(word) if word == "output" => {}
+            _ => return Err(unexpected("something else than a script's output")),
+        }
+        self.stream.get_mut().expect_by(None);
+        if let Some(signs) = signs {
+            self.stream.get_mut().expect_signs(signs);
+        }
+        loop {
+            let available = self.stream.fill_buf().map_err(|error| lost(&error))?;
+            if available.is_empty() {
+                return Ok(());
+            }
+            let is_enough = on_output(available).is_break();
+            let count = available.len();
+            self.stream.consume(count);
+            if is_enough {
+                return Ok(());
+            }
+        }
     }
 
     fn output(mut self, nonce: &str) -> Result<QueryOutput, TransportError> {

@@ -86,6 +86,11 @@ pub(in crate::transport) fn query_request(root: &str, nonce: &str, script: &str)
     format!("query {root} {nonce} {}", script.len())
 }
 
+/// The request line of a script whose output is listened to.
+pub(in crate::transport) fn watch_request(root: &str, script: &str) -> String {
+    format!("watch {root} {}", script.len())
+}
+
 /// The request line of a file.
 pub(in crate::transport) fn put_request(
     root: &str,

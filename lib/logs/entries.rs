@@ -11,7 +11,7 @@ use super::declared::Declared;
 use super::journal::Record;
 use super::line::Line;
 use super::news::{Begins, News};
-use super::split::Split;
+use super::split::{LONGEST, Split, beginning};
 
 /// How long the newest line of a stream is waited with, for those that go on with it: longer than
 /// the pause between two looks at a file.
@@ -413,10 +413,10 @@ impl Wanted {
 
 /// A line of the journal, as long as one of a file may be.
 fn bounded(line: &str) -> String {
-    let end = line.floor_char_boundary(super::split::LONGEST);
-    match line.len() - end {
+    let kept = beginning(line, LONGEST);
+    match line.len() - kept.len() {
         0 => line.to_owned(),
-        more => format!("{} … ({more} more bytes)", &line[..end]),
+        more => format!("{kept} … ({more} more bytes)"),
     }
 }
 

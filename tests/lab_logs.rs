@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::injected;
 use common::site::{Site, said, signal};
 
@@ -53,6 +55,19 @@ fn numbers(shown: &str, host: &str, word: &str) -> Vec<u64> {
     number.collect()
 }
 
+/// Waits until a line of a host is shown with a number that is as high.
+fn await_number(site: &Site, host: &str, word: &str, number: u64) {
+    let until = Instant::now() + Duration::from_secs(120);
+    let newest = || {
+        let shown = site.await_text("shown", "");
+        numbers(&shown, host, word).last().copied()
+    };
+    while newest() < Some(number) {
+        assert!(Instant::now() < until, "{host}: {word} {number} never came");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn eleven_machines_in_one_stream_while_one_is_cut_off() {
     let hosts: Vec<String> = (1..=HOSTS).map(host).collect();
@@ -88,19 +103,8 @@ fn eleven_machines_in_one_stream_while_one_is_cut_off() {
     };
     let counts: Vec<u64> = hosts.iter().map(|host| last(host)).collect();
     for (host, last) in hosts.iter().zip(&counts) {
-        site.await_text(
-            "shown",
-            &format!(" {host} writer         [info] w: file {last}."),
-        );
-        let journal = format!("journal {last}.");
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while !numbers(&site.await_text("shown", ""), host, "journal").contains(last) {
-            assert!(
-                std::time::Instant::now() < until,
-                "{host}: {journal} never came"
-            );
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+        await_number(&site, host, "file", *last);
+        await_number(&site, host, "journal", *last);
     }
     signal(&follower, "INT");
     assert_eq!(follower.wait().unwrap().code(), Some(130));

@@ -20,11 +20,11 @@ esac
 piece=49152
 # How many bytes before a piece are sent with it: they show that it's the same file's.
 overlap=32
-# How many bytes of one file are sent before the next one has its turn.
+{% if follows %}# How many bytes of one file are sent before the next one has its turn.
 turn=4194304
 # How many looks a file that lost its name is preferred to an empty one that has the name now.
 patience=60
-
+{% endif %}
 # Sets file to the path of a log, which may be relative to the login user's home.
 in_full() {
 	file=$1
@@ -34,13 +34,13 @@ in_full() {
 	esac
 }
 
-# Opens a regular file as descriptor 3; sets inode, size and modified, which are the open file's
-# whatever becomes of its name.
+# Opens a regular file as descriptor 3; sets inode and size, which are the open file's whatever becomes
+# of its name.
 open_log() {
-	inode=0 size=0 modified=0
+	inode=0 size=0
 	if ! [ -f "$1" ] || ! command exec 3<"$1"; then return 1; fi
-	read -r inode size modified <<-END
-		$(stat -L -c '%i %s %Y' /dev/fd/3)
+	read -r inode size <<-END
+		$(stat -L -c '%i %s' /dev/fd/3)
 	END
 }
 
@@ -237,6 +237,7 @@ look() {
 		printf 'missing %s\n' "$1"
 		return 0
 	fi
+	modified=$(stat -L -c %Y /dev/fd/3)
 	printf 'file %s %s %s %s\n' "$1" "$inode" "$size" "$modified"
 	from=0
 	if [ "$size" -gt "$3" ]; then from=$((size - $3)); fi

@@ -11,7 +11,7 @@ use super::declared::Declared;
 use super::journal::Record;
 use super::line::Line;
 use super::news::{Begins, News};
-use super::split::Split;
+use super::split::{LONGEST, Split, beginning};
 
 /// How long the newest line of a stream is waited with, for those that go on with it: longer than
 /// the pause between two looks at a file.
@@ -21,6 +21,8 @@ const COMPLETE: Duration = Duration::from_millis(900);
 /// How many lines may go on with one, and how many bytes.
 const MOST_LINES: usize = 200;
 const MOST_BYTES: usize = 64 * 1024;
+/// How much of what a look back finds is kept of each stream, in bytes, whatever a host sends.
+const MOST_PAST: usize = 64 * 1024 * 1024;
 /// A line of a file that is older by less than this than the one before it is taken for one of that
 /// time: threads write a little out of order, and a file's own order says more.
 const DISORDER: SignedDuration = SignedDuration::from_secs(5);
@@ -94,6 +96,7 @@ struct State {
     modified: Option<Timestamp>,
     /// What the look back found.
     past: VecDeque<Entry>,
+    past_bytes: usize,
     is_live: bool,
     /// Whether the look back didn't reach the file's beginning.
     is_cut: bool,
@@ -178,6 +181,7 @@ impl Entries {
             News::Record { stream, record } => {
                 return self.record(stream, *record, moment).into_iter().collect();
             }
+            News::Cut { stream } => self.states[stream].is_cut = true,
             News::Again { source } => {
                 let states = self.states.iter_mut();
                 for state in states.filter(|state| state.source == source) {
@@ -212,6 +216,7 @@ impl Entries {
             self.complete(stream);
             let state = &mut self.states[stream];
             state.is_live = true;
+            state.past_bytes = 0;
             found.extend(state.past.drain(..));
         }
         found
@@ -250,7 +255,8 @@ impl Entries {
     pub fn is_incomplete(&self, stream: usize) -> bool {
         let state = &self.states[stream];
         let wanted = &self.wanted;
-        let has_enough = wanted.newest.is_some_and(|most| state.past.len() >= most);
+        let found = state.past.len() + usize::from(state.pending.is_some());
+        let has_enough = wanted.newest.is_some_and(|most| found >= most);
         let reaches_back = match (wanted.since, state.first) {
             (Some(since), Some(first)) => first < since,
             _ => false,
@@ -337,11 +343,16 @@ impl Entries {
         if state.is_live {
             return Some(pending.entry);
         }
+        state.past_bytes += pending.entry.size();
         state.past.push_back(pending.entry);
-        if let Some(most) = self.wanted.newest
-            && state.past.len() > most
-        {
-            state.past.pop_front();
+        let most = self.wanted.newest.unwrap_or(usize::MAX);
+        while state.past.len() > most || state.past_bytes > MOST_PAST {
+            let Some(oldest) = state.past.pop_front() else {
+                break;
+            };
+            state.past_bytes -= oldest.size();
+            // What isn't wanted is no loss; what doesn't fit is.
+            state.is_cut |= state.past.len() < most;
         }
         None
     }
@@ -366,6 +377,7 @@ impl State {
             has_stamps: false,
             modified: None,
             past: VecDeque::new(),
+            past_bytes: 0,
             is_live: false,
             is_cut: false,
         }
@@ -413,10 +425,10 @@ impl Wanted {
 
 /// A line of the journal, as long as one of a file may be.
 fn bounded(line: &str) -> String {
-    let end = line.floor_char_boundary(super::split::LONGEST);
-    match line.len() - end {
+    let kept = beginning(line, LONGEST);
+    match line.len() - kept.len() {
         0 => line.to_owned(),
-        more => format!("{} … ({more} more bytes)", &line[..end]),
+        more => format!("{kept} … ({more} more bytes)"),
     }
 }
 

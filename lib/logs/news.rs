@@ -46,6 +46,11 @@ pub enum News {
         /// The entry.
         record: Box<Record>,
     },
+    /// There is more of a journal than was read.
+    Cut {
+        /// The stream.
+        stream: usize,
+    },
     /// A file isn't there.
     Missing {
         /// The stream.

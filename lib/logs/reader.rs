@@ -1,7 +1,7 @@
 //! Reads one source: looks back, then follows, over as many connections as that takes. What is known
 //! of the files and the journal is kept here, so a new connection goes on exactly where one was lost.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,6 +93,8 @@ struct Read {
     cursor: Option<String>,
     /// The newest entries that the look back found: some may come again behind the cursor.
     found: VecDeque<String>,
+    /// How many that were, of each stream.
+    counts: BTreeMap<usize, u64>,
     has_looked_back: bool,
 }
 
@@ -180,8 +182,12 @@ impl Reader<'_> {
             if !is_told && !tell(News::Lost { source, why }) {
                 return;
             }
-            if is_first && !tell(News::Again { source }) {
-                return;
+            if is_first {
+                read.found.clear();
+                read.counts.clear();
+                if !tell(News::Again { source }) {
+                    return;
+                }
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -224,6 +230,10 @@ impl Reader<'_> {
                 Heard::Done if !read.has_looked_back => {
                     read.has_looked_back = true;
                     let source = self.number;
+                    let counts = std::mem::take(&mut read.counts).into_iter();
+                    for (stream, _) in counts.filter(|(_, count)| *count >= self.back.lines) {
+                        tell(News::Cut { stream });
+                    }
                     if !tell(News::CaughtUp { source }) {
                         return Ok(None);
                     }
@@ -388,10 +398,13 @@ impl Reader<'_> {
                     return Ok(());
                 }
                 let record = Box::new(record);
-                match self.stream_of_units(&record.units) {
-                    Some(stream) => tell(News::Record { stream, record }),
-                    None => Ok(()),
+                let Some(stream) = self.stream_of_units(&record.units) else {
+                    return Ok(());
+                };
+                if !read.has_looked_back {
+                    *read.counts.entry(stream).or_default() += 1;
                 }
+                tell(News::Record { stream, record })
             }
             Said::None => Err(Heard::NoJournal),
             Said::End => Err(Heard::Done),

@@ -3,6 +3,15 @@
 /// How much of a line is kept, in bytes.
 pub(super) const LONGEST: usize = 32 * 1024;
 
+/// Returns the beginning of a text, of so many bytes at most.
+pub(super) fn beginning(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A file's bytes becoming lines.
 #[derive(Debug, Default)]
 pub(super) struct Split {
@@ -80,6 +89,13 @@ mod tests {
         split.take(b"open");
         assert_eq!(split.end().as_deref(), Some("open"));
         assert_eq!(split.end(), None);
+    }
+
+    #[test]
+    fn a_beginning_ends_between_letters() {
+        assert_eq!(beginning("aß", 2), "a");
+        assert_eq!(beginning("aß", 3), "aß");
+        assert_eq!(beginning("aß", 9), "aß");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use regex::{Captures, Regex};
 
+use super::split::beginning;
 use super::wire::parse_offset;
 
 /// How far from a line's beginning its time may end, in bytes.
@@ -57,7 +58,7 @@ fn form(stamp: &str) -> Regex {
 /// Finds the time at the beginning of a line. Where it names no zone, it's the host's local time; where
 /// it names no year, the last such day that isn't in the future.
 pub(super) fn find(line: &str, zone: Offset, now: Timestamp) -> Option<Stamp> {
-    let head = &line[..line.floor_char_boundary(NEAR)];
+    let head = beginning(line, NEAR);
     for form in [&DATE, &NAMED_MONTH, &SYSLOG] {
         let Some(found) = form.captures(head) else {
             continue;

@@ -221,6 +221,8 @@ struct View {
     /// The sources whose look back isn't done, and what the others' found; nothing once that is
     /// shown.
     gathering: Option<Gathering>,
+    /// The hosts that are tried again, and those that no more can be had of.
+    lost: BTreeSet<IpAddr>,
     unreachable: BTreeSet<IpAddr>,
     /// What each host has been told of, so that its two sources don't tell it twice.
     told: Mutex<BTreeMap<IpAddr, BTreeSet<String>>>,
@@ -247,6 +249,7 @@ impl View {
                 waiting: (0..declared.sources.len()).collect(),
                 found: Vec::new(),
             }),
+            lost: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             told: Mutex::default(),
             missing: BTreeSet::new(),
@@ -269,15 +272,14 @@ impl View {
             News::Lost { source, why } => {
                 let host = self.host(*source);
                 self.gathered(*source);
-                let why = match self.unreachable.insert(host) {
-                    true => format!("{why}; trying again"),
-                    false => return,
-                };
-                self.note(Some(host), "", "lost", &why);
+                if self.lost.insert(host) {
+                    let why = format!("{why}; trying again");
+                    self.note(Some(host), "", "lost", &why);
+                }
             }
             News::Back { source } => {
                 let host = self.host(*source);
-                if self.unreachable.remove(&host) {
+                if self.lost.remove(&host) {
                     self.note(Some(host), "", "back", "connected again");
                 }
             }
@@ -292,6 +294,7 @@ impl View {
             News::Bytes { .. }
             | News::FileEnds { .. }
             | News::Modified { .. }
+            | News::Cut { .. }
             | News::Record { .. }
             | News::Again { .. } => {}
         }

@@ -12,8 +12,6 @@ case $PAAS_USER:$PAAS_HOME in
 esac
 piece=49152
 overlap=32
-turn=4194304
-patience=60
 in_full() {
 	file=$1
 	case $file in
@@ -22,10 +20,10 @@ in_full() {
 	esac
 }
 open_log() {
-	inode=0 size=0 modified=0
+	inode=0 size=0
 	if ! [ -f "$1" ] || ! command exec 3<"$1"; then return 1; fi
-	read -r inode size modified <<-END
-		$(stat -L -c '%i %s %Y' /dev/fd/3)
+	read -r inode size <<-END
+		$(stat -L -c '%i %s' /dev/fd/3)
 	END
 }
 close_log() {
@@ -49,6 +47,7 @@ look() {
 		printf 'missing %s\n' "$1"
 		return 0
 	fi
+	modified=$(stat -L -c %Y /dev/fd/3)
 	printf 'file %s %s %s %s\n' "$1" "$inode" "$size" "$modified"
 	from=0
 	if [ "$size" -gt "$3" ]; then from=$((size - $3)); fi

@@ -22,10 +22,10 @@ in_full() {
 	esac
 }
 open_log() {
-	inode=0 size=0 modified=0
+	inode=0 size=0
 	if ! [ -f "$1" ] || ! command exec 3<"$1"; then return 1; fi
-	read -r inode size modified <<-END
-		$(stat -L -c '%i %s %Y' /dev/fd/3)
+	read -r inode size <<-END
+		$(stat -L -c '%i %s' /dev/fd/3)
 	END
 }
 close_log() {

@@ -400,6 +400,17 @@ fn a_release_is_fetched_by_the_host_itself() {
         format!("{served_text}/release.git"),
     );
     fs::create_dir(&served).unwrap();
+    // It brings its own micro-paas, as `--release` names nothing else.
+    let packages = Path::new(&repository).with_file_name("micro-paas");
+    program("cp", &["-r", &repository, &work]);
+    program(
+        "cp",
+        &[
+            "-r",
+            packages.to_str().unwrap(),
+            &format!("{work}/micro-paas"),
+        ],
+    );
     // With a folder of its own on top, as archives of a tag have it.
     program(
         "tar",
@@ -409,12 +420,11 @@ fn a_release_is_fetched_by_the_host_itself() {
             "--transform",
             "s,^./,release-1/,",
             "-C",
-            &repository,
+            &work,
             ".",
         ],
     );
     let digest = program("sha256sum", &[&archive])[..64].to_owned();
-    program("cp", &["-r", &repository, &work]);
     program("git", &["-C", &work, "init", "-q"]);
     program("git", &["-C", &work, "add", "-A"]);
     let author = ["-c", "user.name=t", "-c", "user.email=t@example.org"];

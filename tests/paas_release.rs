@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::{injected, root, skip};
+use common::{assert_shellcheck_clean, injected, root, skip};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -330,4 +330,20 @@ fn its_commands_print_and_leave_what_the_real_ones_do() {
         beyond(&our, &their, component, &mut found);
     }
     assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn the_packages_own_shell_programs_are_shellcheck_clean() {
+    let packages = root().join("deploy/micro-paas/build_dir/target");
+    let mut paths = Vec::new();
+    list(&packages, &packages, &mut paths);
+    let is_shell =
+        |path: &PathBuf| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"#!/bin/sh\n"));
+    let files: Vec<PathBuf> = paths
+        .iter()
+        .map(|path| packages.join(path))
+        .filter(is_shell)
+        .collect();
+    assert!(files.len() > 20, "{files:?}");
+    assert_shellcheck_clean(&files);
 }

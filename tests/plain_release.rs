@@ -76,8 +76,9 @@ impl Host {
     fn ports(&self) -> String {
         format!(
             "describe() {{\n\tof_config=$PAAS_HOME/vcap/sys/config/$1.yml\n\
+             \tif [ \"$1\" = mysql ]; then of_config=$PAAS_HOME/vcap/sys/config/my.cnf; fi\n\
              \tof_runs=$PAAS_HOME/vcap/sys/run/$1.pid\n\
-             \tof_own=$PAAS_HOME/build_dir/target/$1\n\tof_ports={}\n\tof_sudo=''\n}}",
+             \tof_own=$PAAS_HOME/build_dir/target/$1\n\tof_ports={}\n\tof_sudo=''\n\tof_programs=''\n}}",
             self.port
         )
     }
@@ -275,4 +276,59 @@ fn a_database_is_never_dropped_by_a_first_run() {
         assert_eq!(fs::read_to_string(&mark).unwrap(), "rendered");
     }
     assert_eq!(host.succeeds("never_the_first_run nats"), "");
+
+    // mysql's is made where there is none, also if an earlier try ended before it made one.
+    let mark = host.home().join("vcap/sys/config/my.cnf");
+    fs::write(&mark, "rendered").unwrap();
+    assert_eq!(host.succeeds("never_the_first_run mysql"), "");
+    assert!(!mark.exists());
+    fs::create_dir_all(host.home().join("build_dir/target/mysql/mysql")).unwrap();
+    let said = host.succeeds("never_the_first_run mysql");
+    assert!(said.contains("kept from dropping its database"), "{said}");
+    assert!(mark.exists());
+    injected(
+        1,
+        "first runs of mysql that ended before they made a database",
+    );
+}
+
+#[test]
+fn a_program_that_the_release_would_wait_for_is_asked_for() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    host.succeeds("describe() { of_programs='sh'; }; need_programs mysql_gateway");
+    let (ok, said) =
+        host.run("describe() { of_programs='sh curl-of-2013'; }; need_programs mysql_gateway");
+    assert!(!ok);
+    assert!(
+        said.contains("the release starts mysql_gateway with the program curl-of-2013"),
+        "{said}"
+    );
+    injected(
+        1,
+        "programs of the system that a release needs and that aren't there",
+    );
+}
+
+/// What was rendered is gone: the next start renders it again, though the service runs.
+#[test]
+fn a_configuration_that_is_gone_is_rendered_again() {
+    let Some(host) = Host::new() else {
+        return;
+    };
+    host.succeeds("paas nats start");
+    let first = host.pid();
+    let rendered = host.home().join("vcap/sys/config/nats.yml");
+    for gone in [true, false] {
+        match gone {
+            true => fs::remove_file(&rendered).unwrap(),
+            false => fs::write(&rendered, "").unwrap(),
+        }
+        host.succeeds("paas nats start");
+        host.pid();
+        assert!(fs::metadata(&rendered).unwrap().len() > 0);
+    }
+    assert_ne!(host.pid(), first);
+    injected(2, "rendered configurations that are gone");
 }

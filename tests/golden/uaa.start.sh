@@ -162,13 +162,14 @@ PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process's id, where it
 # writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
-# but its own programs and data lie.
+# but its own programs and data lie; of_programs are those of the system that its control file runs.
 describe() {
 	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
 	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
 	of_own=$PAAS_HOME/build_dir/target/$1
 	of_ports=''
 	of_sudo=''
+	of_programs=''
 	case $1 in
 	nats) of_ports=4222 ;;
 	router) of_ports='80 8082' of_sudo=yes ;;
@@ -197,8 +198,10 @@ describe() {
 		of_config=''
 		of_own=$PAAS_HOME/build_dir/target/dea_ng/go
 		of_runs=''
+		of_programs='ps'
 		;;
-	mysql_gateway | mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
+	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='curl' ;;
+	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }
 
@@ -398,6 +401,13 @@ write_unit() {
 		postgres | mysql) ;;
 		*) printf 'ExecStartPre=-/bin/rm -f %s\n' "$PAAS_HOME/vcap/sys/run/$1.pid" ;;
 		esac
+		# After a reboot, too, nothing is to look like a first run.
+		case $1 in
+		uaa | cloud_controller_ng)
+			printf 'ExecStartPre=/bin/mkdir -p %s\n' "$PAAS_HOME/vcap/sys/config"
+			printf 'ExecStartPre=/bin/touch %s\n' "$of_config"
+			;;
+		esac
 		cat <<-END
 			ExecStart=$RELEASE/bin/paas $1 start
 			ExecStop=-$RELEASE/bin/paas $1 stop
@@ -435,18 +445,25 @@ units_before() {
 }
 
 # Where there is no rendered configuration, the release believes that it never ran: then it drops the
-# database of uaa or of the cloud controller on this host, and gives its role another password. It's
-# the postgres job that makes both.
+# database of uaa or of the cloud controller on this host and gives its role another password, and
+# makes mysql's database anew where there is one. It's the postgres job that makes the former.
 never_the_first_run() {
+	describe "$1"
 	case $1 in
-	uaa | cloud_controller_ng)
-		mark=$PAAS_HOME/vcap/sys/config/$1.yml
-		if [ -e "$mark" ]; then return 0; fi
-		as_user mkdir -p "$PAAS_HOME/vcap/sys/config"
-		as_user touch "$mark"
-		log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
+	uaa | cloud_controller_ng) ;;
+	mysql)
+		if ! [ -d "$of_own/mysql" ]; then
+			# A first run that ended before it made anything would be taken for a whole one.
+			as_user rm -f "$of_config"
+			return 0
+		fi
 		;;
+	*) return 0 ;;
 	esac
+	if [ -e "$of_config" ]; then return 0; fi
+	as_user mkdir -p "${of_config%/*}"
+	as_user touch "$of_config"
+	log "$1: kept from dropping its database, as the release does at what it takes for its first run; to begin with an empty one, drop it yourself"
 }
 
 # start_component COMPONENT: has it running with the settings as they are now.
@@ -458,12 +475,15 @@ start_component() {
 	write_unit "$1"
 	wanted=$(identity_of "$1")
 	started=$PAAS_ROOT/started/$1
-	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ]; then
+	# A configuration that is gone or empty is rendered again by a start.
+	if component_runs "$1" >/dev/null && [ "$(cat "$started" 2>/dev/null || :)" = "$wanted" ] &&
+		{ [ -z "$of_config" ] || [ -s "$of_config" ]; }; then
 		log "$1: runs with the present settings"
 		return 0
 	fi
 	halt_component "$1"
 	need_sudo "$1"
+	need_programs "$1"
 	need_free_ports "$1"
 	mkdir -p "$PAAS_ROOT/started"
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
@@ -493,6 +513,16 @@ need_sudo() {
 	describe "$1"
 	if [ -z "$of_sudo" ] || as_user sudo -n true 2>/dev/null; then return 0; fi
 	fail "the release starts $1 with sudo, which asks $PAAS_USER for a password; let $PAAS_USER use sudo without one (NOPASSWD) on this host"
+}
+
+# need_programs COMPONENT: its control file would wait for ever for a program that isn't there.
+need_programs() {
+	describe "$1"
+	for program in $of_programs; do
+		if ! command -v "$program" >/dev/null; then
+			fail "the release starts $1 with the program $program, which this host hasn't; add its package to \`packages\` in the cluster file"
+		fi
+	done
 }
 
 # need_free_ports COMPONENT: says who has a port that it is going to listen on.

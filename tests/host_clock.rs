@@ -14,7 +14,8 @@ use regex::Regex;
 use serde_json::json;
 
 /// Where a script may ask for the date, how often, and what for: never to measure a wait.
-const DATES: [(&str, usize, &str); 4] = [
+const DATES: [(&str, usize, &str); 5] = [
+    ("deploy/adopt.sh", 1, "when a receipt was written"),
     ("deploy/supervisor/wrapper.sh", 2, "times in the receipt"),
     (
         "deploy/probe.sh",

@@ -289,9 +289,11 @@ listeners() {
 	done | numbers_of
 }
 
-# command_of PID: its command line, for people.
+# command_of PID: its program and the paths that it was given, for people; any other word may be a
+# password.
 command_of() {
-	tr '\000' ' ' 2>/dev/null <"/proc/$1/cmdline" | tr -cd '[:print:]' | cut -c -200
+	tr '\000' '\n' 2>/dev/null <"/proc/$1/cmdline" |
+		awk 'NR == 1 || /^\// { printf "%s%s", NR == 1 ? "" : " ", $0 }' | tr -cd '[:print:]' | cut -c -200
 }
 
 # Driving a release. Its command can't be believed: it exits with 0 whatever happened, doesn't read a

@@ -9,13 +9,8 @@ export LC_ALL
 exec 2>/dev/null
 PAAS_USER={{ paas_user }}
 PAAS_HOME={{ paas_home }}
-# The usual place is a guess, for where vars.paas_home says nothing: the account database knows.
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6) || account_home=''
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
+{% include "home.sh" %}
+PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 # How many bytes of a file a line holds; as base64 they are 64 KiB.
 piece=49152
 # How many bytes before a piece are sent with it: they show that it's the same file's.

@@ -179,6 +179,11 @@ impl Stamp {
         self
     }
 
+    /// Whether both are of one step that is made of the same.
+    pub(super) fn is_made_like(&self, other: &Stamp) -> bool {
+        self.open_json()[..self.made_of_bytes()] == other.open_json()[..other.made_of_bytes()]
+    }
+
     /// Counts the bytes at the beginning of the JSON object that say what the step is made of: all that
     /// stands before the run's id and the script.
     pub(super) fn made_of_bytes(&self) -> usize {
@@ -186,6 +191,7 @@ impl Stamp {
             script: None,
             sources: BTreeMap::new(),
             good: None,
+            adopted: None,
             cluster_id: None,
             cluster_name: None,
             ..self.clone()

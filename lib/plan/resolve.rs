@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::facts::Facts;
 use super::package::PreparedRelease;
 use super::reason::recorded_sources;
-use super::receipt::{RunIdentity, Stamp, sha256_hex};
+use super::receipt::{Receipt, RunIdentity, Stamp, sha256_hex};
 use super::render::Rendered;
 use super::step::{Decision, Plan, Reason, Stage, Step, StepId};
 use super::{bootstrap, busy};
@@ -118,6 +118,8 @@ impl Planner<'_> {
                     ..
                 }
         );
+        let facts = self.facts.known(task.host());
+        let seen = facts.and_then(|facts| facts.receipts.get(&rendered.name));
         let stamp = leaves_receipt.then(|| {
             let Rendered {
                 name,
@@ -126,12 +128,8 @@ impl Planner<'_> {
                 values,
                 ..
             } = &rendered;
-            let facts = self.facts.known(task.host());
             Stamp::new(name, action, script, values, self.run)
-                .with_past(
-                    recorded_sources(&self.sources(task)),
-                    facts.and_then(|facts| facts.receipts.get(name)),
-                )
+                .with_past(recorded_sources(&self.sources(task)), seen)
                 .of_cluster(self.facts.belonging.as_ref())
         });
         let uploads = match task {
@@ -153,12 +151,9 @@ impl Planner<'_> {
             edits: self.edits(task, &rendered.values)?,
             values: rendered.values,
             receipt: stamp.as_ref().map(Stamp::open_json).unwrap_or_default(),
-            settled_by: match (&stamp, &decision) {
-                (Some(stamp), Decision::Run(why)) if why.iter().all(Reason::ends_with_receipt) => {
-                    stamp.made_of_bytes()
-                }
-                _ => 0,
-            },
+            settled_by: stamp
+                .as_ref()
+                .map_or(0, |stamp| settled_by(stamp, seen, &decision)),
             uploads,
             redact: self
                 .secrets
@@ -263,5 +258,17 @@ impl From<JobError> for PlanError {
             message: error.message,
             place: error.place,
         }
+    }
+}
+
+/// How many bytes of a receipt's beginning settle a step, once another run has left them on the host:
+/// none where it runs for something else, or where the receipt that was seen says as much already.
+fn settled_by(stamp: &Stamp, seen: Option<&Receipt>, decision: &Decision) -> usize {
+    let says_it_already = seen.is_some_and(|seen| seen.is_good() && seen.stamp.is_made_like(stamp));
+    match decision {
+        Decision::Run(why) if !says_it_already && !why.iter().any(Reason::asks_no_receipt) => {
+            stamp.made_of_bytes()
+        }
+        _ => 0,
     }
 }

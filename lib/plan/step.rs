@@ -233,15 +233,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether a receipt that another run leaves meanwhile takes it away.
-    pub(super) fn ends_with_receipt(&self) -> bool {
+    /// Whether the step runs for this whatever the host remembers.
+    pub(super) fn asks_no_receipt(&self) -> bool {
         matches!(
             self,
-            Reason::New
-                | Reason::SinceGood { .. }
-                | Reason::LastFailed { .. }
-                | Reason::LastStopped { .. }
-        ) || self.is_change()
+            Reason::Asked { .. } | Reason::StillRunning { .. } | Reason::StateUnknown { .. }
+        )
     }
 
     /// Whether it names something that is other than it was in an earlier run.

@@ -69,7 +69,7 @@ pub fn await_healthy(site: &Site) {
 static ASKED: AtomicU32 = AtomicU32::new(1);
 
 /// Asks the cloud controller for a database, as uaa's administrator; the way leads by the gateway and
-/// its queue to one of the nodes. Returns its credentials, which have let in.
+/// its queue to one of the nodes. Returns its credentials, which have let the cloud controller's host in.
 pub fn database(site: &Site, name: &str, uaa: &str, cc: &str) -> Value {
     let secret = site
         .path("state")
@@ -98,7 +98,9 @@ pub fn database(site: &Site, name: &str, uaa: &str, cc: &str) -> Value {
         word("user"),
         word("database")
     );
-    let there = site.on(word("host"), &command);
+    // From another host, as applications use it: on its own one, MySQL's anonymous account for that
+    // host's name may go before.
+    let there = site.on(cc, &command);
     assert_eq!(there.trim(), word("database"), "{made}");
     made
 }

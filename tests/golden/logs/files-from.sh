@@ -4,12 +4,14 @@ export LC_ALL
 exec 2>/dev/null
 PAAS_USER=paas
 PAAS_HOME=/home/paas
-case $PAAS_USER:$PAAS_HOME in
-"$PAAS_USER:/home/$PAAS_USER" | root:/root)
-	account_home=$(getent passwd -- "$PAAS_USER" | cut -d : -f 6) || account_home=''
-	PAAS_HOME=${account_home:-$PAAS_HOME}
-	;;
-esac
+home_of() {
+	case $1:$2 in
+	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
+	*) account_home='' ;;
+	esac
+	printf '%s\n' "${account_home:-$2}"
+}
+PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 piece=49152
 overlap=32
 turn=4194304

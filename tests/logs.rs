@@ -409,6 +409,23 @@ fn a_reader_that_goes_away_ends_it() {
 }
 
 #[test]
+fn its_help_has_every_option_and_examples() {
+    let help = Desk::seed().run(&["logs", "--help"]);
+    assert_eq!(help.code, 0);
+    for part in [
+        "--follow",
+        "--since",
+        "--grep",
+        "--lines",
+        "--raw",
+        "--limit",
+        "Examples:",
+    ] {
+        assert!(help.out.contains(part), "{part}: {}", help.out);
+    }
+}
+
+#[test]
 fn what_cant_be_shown_is_told() {
     let bench = Bench::new(&[]);
     let none = bench.desk.run(&["logs"]);

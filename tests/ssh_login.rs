@@ -170,7 +170,7 @@ fn the_agent_opens_a_host_when_the_file_names_no_key() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    common::ground::wait_for_file(&socket);
+    common::ground::wait_for_listener(&socket);
     let login = format!("  user: {}\n", user());
     let mut without = binary(&server, &login, "sudo: false");
     let (code, said) = both(without.env("SSH_AUTH_SOCK", &socket));

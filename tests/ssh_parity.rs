@@ -159,7 +159,7 @@ impl Agent {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        common::ground::wait_for_file(socket);
+        common::ground::wait_for_listener(socket);
         for key in keys {
             ok(Command::new("ssh-add")
                 .arg("-q")

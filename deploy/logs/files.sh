@@ -9,7 +9,7 @@ export LC_ALL
 exec 2>/dev/null
 PAAS_USER={{ paas_user }}
 PAAS_HOME={{ paas_home }}
-{% include "home.sh" %}
+# The function stands before this script.
 PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 # How many bytes of a file a line holds; as base64 they are 64 KiB.
 piece=49152

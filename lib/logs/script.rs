@@ -4,6 +4,8 @@ use askama::Template;
 use base64ct::{Base64, Encoding};
 use serde::Serialize;
 
+use crate::job::HOME;
+
 /// What is asked of log files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileLook {
@@ -117,7 +119,8 @@ pub fn file_script(
         bytes,
         seconds,
     };
-    rendered("deploy/logs/files.sh", script.render())
+    let script = rendered("deploy/logs/files.sh", script.render())?;
+    Ok(without_comments(HOME) + &script)
 }
 
 /// Renders the script that reads the journal, for groups of units: so many entries of each group.

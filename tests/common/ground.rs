@@ -185,6 +185,18 @@ pub fn wait_until_gone(pid: &str) {
     assert!(status.unwrap().success());
 }
 
+/// Blocks until somebody listens on a socket: its file is there a moment before.
+pub fn wait_for_listener(path: &std::path::Path) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while std::os::unix::net::UnixStream::connect(path).is_err() {
+        assert!(
+            std::time::Instant::now() < until,
+            "nobody listens on {path:?}"
+        );
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Blocks until a file is there.
 pub fn wait_for_file(path: &std::path::Path) {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);

@@ -1,9 +1,3 @@
-set -eu
-LC_ALL=C
-export LC_ALL
-exec 2>/dev/null
-PAAS_USER=paas
-PAAS_HOME=/home/paas
 home_of() {
 	case $1:$2 in
 	"$1:/home/$1" | root:/root) account_home=$(getent passwd -- "$1" | cut -d : -f 6) ;;
@@ -11,6 +5,12 @@ home_of() {
 	esac
 	printf '%s\n' "${account_home:-$2}"
 }
+set -eu
+LC_ALL=C
+export LC_ALL
+exec 2>/dev/null
+PAAS_USER=paas
+PAAS_HOME=/home/paas
 PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 piece=49152
 overlap=32

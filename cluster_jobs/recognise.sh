@@ -33,7 +33,8 @@ copy_release() {
 }
 
 # In place of the functions that change a file: which keys would get another value, as "path found
-# wanted". A value in a file that holds secrets, or of a key that sounds like one, is never printed.
+# wanted". A value of a key that sounds like a secret is never printed, nor a URL with a login; and in a
+# file that holds secrets, nothing but addresses and other URLs.
 put_in_place() {
 	diff -U 0 "$1" "$2" | awk -v file="${1#"$copies"/}" -v secret="$settings_secret" '
 		# The keys above each line of the new file, and its own.
@@ -61,9 +62,17 @@ put_in_place() {
 			gsub(/\t/, " ", line)
 			return line
 		}
+		function is_address(text) {
+			gsub(/<%[^%]*%>/, "1.1.1.1", text)
+			gsub(/["\047]/, "", text)
+			return text ~ /^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+[ \t]*$/ || text ~ /^[a-z][a-z0-9+:]*:\/\/[^@ ]*[ \t]*$/
+		}
+		function may_be_secret(old, new, key) {
+			if (tolower(key) ~ /pass|secret|token|key/ || (old new) ~ /:\/\/[^ \/]*@/) return 1
+			return secret != "" && !(is_address(value_of(old, key)) && is_address(value_of(new, key)))
+		}
 		function tell(old, new, key) {
-			if (secret != "" || tolower(key) ~ /pass|secret|token|key/ || (old new) ~ /:\/\/[^ \/]*@/)
-				printf "differs\t%s\t%s\n", file, key
+			if (may_be_secret(old, new, key)) printf "differs\t%s\t%s\n", file, key
 			else printf "differs\t%s\t%s\t%s\t%s\n", file, key, value_of(old, key), value_of(new, key)
 		}
 		function flush(   i) {

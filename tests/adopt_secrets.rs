@@ -191,6 +191,12 @@ fn no_secret_is_told_by_the_looks_the_answers_or_the_receipts() {
         "{all:?}"
     );
     assert_eq!(masked(&all, "dea_ng"), ["nats_uri"], "{all:?}");
+    // An address is none, also in a file that holds secrets.
+    let cc = masked(&all, "cloud_controller_ng");
+    assert!(
+        !cc.contains(&"message_bus_uri") && !cc.contains(&"uaa.url"),
+        "{all:?}"
+    );
     // What is no secret is shown.
     let (_, gateway) = all.iter().find(|(name, _)| name == "nats").unwrap();
     let shown = gateway.iter().any(|one| {

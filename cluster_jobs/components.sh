@@ -2,13 +2,15 @@
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process's id, where it
 # writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
-# but its own programs and data lie; of_programs are those of the system that its control file runs.
+# but its own programs and data lie; of_programs are those of the system that its control file runs;
+# of_waits is set where its start waits for a service on another host.
 describe() {
 	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
 	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
 	of_own=$PAAS_HOME/build_dir/target/$1
 	of_ports=''
 	of_sudo=''
+	of_waits=''
 	of_programs=''
 	case $1 in
 	nats) of_ports=4222 ;;
@@ -40,7 +42,11 @@ describe() {
 		of_runs=''
 		of_programs='ps'
 		;;
-	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='curl' ;;
+	mysql_gateway)
+		of_own=$PAAS_HOME/build_dir/target/mysql_service
+		of_programs='curl'
+		of_waits=yes
+		;;
 	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }

@@ -115,9 +115,21 @@ write_unit() {
 			ExecStop=-$RELEASE/bin/paas $1 stop
 			StandardOutput=append:$PAAS_HOME/vcap/sys/log/$1.start.log
 			StandardError=inherit
-			# It may wait for a service on another host.
-			TimeoutStartSec=infinity
 			TimeoutStopSec=60
+		END
+		if [ -n "$of_waits" ]; then
+			cat <<-END
+				# It waits for a service on another host. The boot of this one is not to wait for as long;
+				# the start is tried again.
+				TimeoutStartSec=60
+			END
+		else
+			cat <<-END
+				# The first one makes a database, and is never to be ended in the middle of that.
+				TimeoutStartSec=infinity
+			END
+		fi
+		cat <<-END
 
 			[Install]
 			WantedBy=multi-user.target
@@ -191,9 +203,11 @@ start_component() {
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
 	as_user rm -f "$output"
 	# It may wait for ever for what never comes.
+	longest=300
+	if [ -n "$of_waits" ]; then longest=60; fi
 	if ! timeout 300 systemctl start "$(unit_of "$1")"; then
 		show_start "$output"
-		fail "bin/paas $1 start failed, or took longer than 300 s"
+		fail "bin/paas $1 start failed, or took longer than $longest s"
 	fi
 	show_start "$output"
 	if ! [ -e "$output" ]; then return 0; fi

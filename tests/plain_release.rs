@@ -78,7 +78,7 @@ impl Host {
             "describe() {{\n\tof_config=$PAAS_HOME/vcap/sys/config/$1.yml\n\
              \tif [ \"$1\" = mysql ]; then of_config=$PAAS_HOME/vcap/sys/config/my.cnf; fi\n\
              \tof_runs=$PAAS_HOME/vcap/sys/run/$1.pid\n\
-             \tof_own=$PAAS_HOME/build_dir/target/$1\n\tof_ports={}\n\tof_sudo=''\n\tof_programs=''\n}}",
+             \tof_own=$PAAS_HOME/build_dir/target/$1\n\tof_ports={}\n\tof_sudo=''\n\tof_programs='' of_waits=''\n}}",
             self.port
         )
     }

@@ -161,13 +161,15 @@ PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 
 # describe COMPONENT: sets what is known of it. of_runs is the file with its process's id, where it
 # writes one that can be trusted; of_ports is what it listens on; of_own is the folder in which nothing
-# but its own programs and data lie; of_programs are those of the system that its control file runs.
+# but its own programs and data lie; of_programs are those of the system that its control file runs;
+# of_waits is set where its start waits for a service on another host.
 describe() {
 	of_config=$PAAS_HOME/vcap/sys/config/$1.yml
 	of_runs=$PAAS_HOME/vcap/sys/run/$1.pid
 	of_own=$PAAS_HOME/build_dir/target/$1
 	of_ports=''
 	of_sudo=''
+	of_waits=''
 	of_programs=''
 	case $1 in
 	nats) of_ports=4222 ;;
@@ -199,7 +201,11 @@ describe() {
 		of_runs=''
 		of_programs='ps'
 		;;
-	mysql_gateway) of_own=$PAAS_HOME/build_dir/target/mysql_service of_programs='curl' ;;
+	mysql_gateway)
+		of_own=$PAAS_HOME/build_dir/target/mysql_service
+		of_programs='curl'
+		of_waits=yes
+		;;
 	mysql_node) of_own=$PAAS_HOME/build_dir/target/mysql_service ;;
 	esac
 }
@@ -412,9 +418,21 @@ write_unit() {
 			ExecStop=-$RELEASE/bin/paas $1 stop
 			StandardOutput=append:$PAAS_HOME/vcap/sys/log/$1.start.log
 			StandardError=inherit
-			# It may wait for a service on another host.
-			TimeoutStartSec=infinity
 			TimeoutStopSec=60
+		END
+		if [ -n "$of_waits" ]; then
+			cat <<-END
+				# It waits for a service on another host. The boot of this one is not to wait for as long;
+				# the start is tried again.
+				TimeoutStartSec=60
+			END
+		else
+			cat <<-END
+				# The first one makes a database, and is never to be ended in the middle of that.
+				TimeoutStartSec=infinity
+			END
+		fi
+		cat <<-END
 
 			[Install]
 			WantedBy=multi-user.target
@@ -488,9 +506,11 @@ start_component() {
 	output=$PAAS_HOME/vcap/sys/log/$1.start.log
 	as_user rm -f "$output"
 	# It may wait for ever for what never comes.
+	longest=300
+	if [ -n "$of_waits" ]; then longest=60; fi
 	if ! timeout 300 systemctl start "$(unit_of "$1")"; then
 		show_start "$output"
-		fail "bin/paas $1 start failed, or took longer than 300 s"
+		fail "bin/paas $1 start failed, or took longer than $longest s"
 	fi
 	show_start "$output"
 	if ! [ -e "$output" ]; then return 0; fi

@@ -55,6 +55,13 @@ fn numbers(shown: &str, host: &str, word: &str) -> Vec<u64> {
     number.collect()
 }
 
+/// The first lines that were shown of a host, and all notes.
+fn lines_of(shown: &str, host: &str) -> String {
+    let of_host = shown.lines().filter(|line| line.contains(host)).take(80);
+    let notes = shown.lines().filter(|line| line.starts_with("note: "));
+    of_host.chain(notes).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Waits until a line of a host is shown with a number that is as high.
 fn await_number(site: &Site, host: &str, word: &str, number: u64) {
     let until = Instant::now() + Duration::from_secs(120);
@@ -109,12 +116,12 @@ fn eleven_machines_in_one_stream_while_one_is_cut_off() {
     for (host, last) in hosts.iter().zip(&counts) {
         let expected: Vec<u64> = (0..=*last).collect();
         let of_journal = numbers(&shown, host, "journal");
-        assert!(of_journal == expected, "{host}: {of_journal:?}");
+        assert!(of_journal == expected, "{host}: {}", lines_of(&shown, host));
         // Files rotated before the follower began aren't its own.
         let of_file = numbers(&shown, host, "file");
         let from = of_file.first().copied().unwrap();
         let expected: Vec<u64> = (from..=*last).collect();
-        assert!(of_file == expected, "{host}: {of_file:?}");
+        assert!(of_file == expected, "{host}: {}", lines_of(&shown, host));
     }
     assert!(!shown.contains("beat "), "heartbeats are left out");
     injected(1, "network cut while eleven machines' logs were followed");

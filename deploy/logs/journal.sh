@@ -30,6 +30,9 @@ trap 'exit 143' HUP INT TERM
 wait "$follower"
 {% else %}# Taken first: what comes from here on is the follower's, unless it's among the entries.
 printf 'cursor %s\n' "$(journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p')"
+# An entry is there a moment before it's known to be its unit's. That is awaited, or the newest one
+# could be neither among the entries nor behind the cursor.
+timeout 30 journalctl --sync || :
 {% for units in groups %}set --
 {% for unit in units %}set -- "$@" -u {{ unit }}
 {% endfor %}entries -n {{ lines }} {% if has_since %}--since {{ since }} {% endif %}"$@" || :

@@ -14,7 +14,7 @@ PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 # How many bytes of a file a line holds; as base64 they are 64 KiB.
 piece=49152
 # How many bytes before a piece are sent with it: they show that it's the same file's.
-overlap=32
+overlap=256
 {% if follows %}# How many bytes of one file are sent before the next one has its turn.
 turn=4194304
 # How many looks a file that lost its name is preferred to an empty one that has the name now.
@@ -117,7 +117,8 @@ is_copy() {
 }
 
 # send_copy NUMBER FILE NOW: sends what a log lost when it was copied and then emptied; its file is
-# called NOW. That may have happened more than once: later copies are sent whole.
+# called NOW. That may have happened more than once: later copies are sent whole. Then the log's file is
+# read from its start on.
 send_copy() {
 	name_earlier "$2"
 	emptied_file=$known copied='' copied_file=0
@@ -141,35 +142,44 @@ send_copy() {
 			$(between "$2" "$copied" "$(written "$3")" "$copied_file")
 		END
 	fi
-	known=$emptied_file
+	inode=$emptied_file
+	begin "$1"
 }
 
 # Sends what is left of the file that a log was, which has another name now; sets old to that name.
+# Fails where that has to be tried again.
 send_rest() {
 	old=''
 	if [ "$known" -eq 0 ]; then return 0; fi
 	name_earlier "$2"
 	old=$(find "$folder" -maxdepth 1 -type f -inum "$known" -name "$rotated" | head -n 1)
-	if [ -z "$old" ] || ! open_log "$old"; then return 0; fi
+	if [ -z "$old" ]; then return 0; fi
+	open_log "$old" || :
 	if [ "$inode" -eq "$known" ] && was_emptied; then
 		close_log
 		send_copy "$@" "$old"
-		if ! open_log "$old"; then return 0; fi
-		begin "$1"
+		open_log "$old" || :
 	fi
-	if [ "$inode" -eq "$known" ] && [ "$size" -gt "$offset" ]; then
+	# It was renamed again at this moment.
+	if [ "$inode" -ne "$known" ]; then
+		close_log
+		return 1
+	fi
+	if [ "$size" -gt "$offset" ]; then
 		send piece "$1" "$known" "$offset" "$size"
 		offset=$size mark='' waited=0
 	fi
 	close_log
 }
 
-# Sends the files that a log had between the one that is known and the present one.
+# Sends the files that a log had between the one that is known and the present one, whose inode is set
+# as present.
 send_between() {
 	open_log "$2" || :
 	close_log
+	present=$inode
 	send_all "$1" <<-END
-		$(between "$2" "$(written "$old")" 9999999999 "$inode")
+		$(between "$2" "$(written "$old")" 9999999999 "$present")
 	END
 }
 
@@ -177,9 +187,18 @@ send_between() {
 turn_over() {
 	close_log
 	waited=$((waited + 1))
-	send_rest "$@"
+	if ! send_rest "$@"; then
+		again=yes
+		return 0
+	fi
+	present=''
 	if [ -n "$old" ]; then send_between "$@"; fi
 	open_log "$2" || :
+	# It was renamed at this moment, and isn't among those that were sent.
+	if [ -n "$present" ] && [ "$inode" -ne "$present" ]; then
+		again=yes
+		return 0
+	fi
 	# Who writes a log may go on with the old file until it's told.
 	if [ "$size" -eq 0 ] && [ "$known" -ne 0 ]; then
 		if [ "$waited" -lt "$patience" ]; then
@@ -210,7 +229,7 @@ look() {
 		close_log
 		send_copy "$@" "$2"
 		open_log "$2" || :
-		if [ "$inode" -eq "$known" ]; then begin "$1"; else again=yes; fi
+		if [ "$inode" -ne "$known" ]; then again=yes; fi
 	fi
 	if [ "$inode" -eq "$known" ] && [ "$inode" -ne 0 ] && [ "$size" -gt "$offset" ]; then
 		until=$size

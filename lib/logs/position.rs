@@ -4,7 +4,7 @@ use super::script::Place;
 use super::wire::Piece;
 
 /// How many of the bytes that were read last are kept: as many as the script sends before a piece.
-const TAIL: usize = 32;
+const TAIL: usize = 256;
 
 /// How far a file is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,13 +146,13 @@ mod tests {
         ] {
             assert_eq!(position.clone().take(&other), Fit::Missed);
         }
-        let long = vec![b'x'; 100];
+        let long = vec![b'x'; 300];
         assert_eq!(
             position.take(&piece(7, 5, b"abc\nd", &long)),
             Fit::Next(&long)
         );
         assert_eq!(position.tail.len(), TAIL);
-        assert_eq!(position.offset, 105);
+        assert_eq!(position.offset, 305);
     }
 
     fn place(inode: u64, offset: u64, is_emptied: bool, before: &[u8]) -> Place {
@@ -188,7 +188,7 @@ mod tests {
     fn what_was_never_seen_is_no_difference() {
         let mut position = Position::at(7, 100);
         assert_eq!(
-            position.take(&piece(7, 100, &[b'y'; 32], b"z")),
+            position.take(&piece(7, 100, &[b'y'; 100], b"z")),
             Fit::Next(b"z")
         );
     }

@@ -29,7 +29,7 @@ pub struct Place {
     pub offset: u64,
     /// Whether it has been written anew since.
     pub is_emptied: bool,
-    /// What stood before that, up to 32 bytes of it; empty where it isn't known.
+    /// What stood before that, up to 256 bytes of it; empty where it isn't known.
     pub before: Vec<u8>,
 }
 

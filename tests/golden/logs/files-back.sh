@@ -13,7 +13,7 @@ PAAS_USER=paas
 PAAS_HOME=/home/paas
 PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 piece=49152
-overlap=32
+overlap=256
 in_full() {
 	file=$1
 	case $file in

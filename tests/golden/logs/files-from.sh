@@ -13,7 +13,7 @@ PAAS_USER=paas
 PAAS_HOME=/home/paas
 PAAS_HOME=$(home_of "$PAAS_USER" "$PAAS_HOME")
 piece=49152
-overlap=32
+overlap=256
 turn=4194304
 patience=60
 in_full() {
@@ -107,21 +107,26 @@ send_copy() {
 			$(between "$2" "$copied" "$(written "$3")" "$copied_file")
 		END
 	fi
-	known=$emptied_file
+	inode=$emptied_file
+	begin "$1"
 }
 send_rest() {
 	old=''
 	if [ "$known" -eq 0 ]; then return 0; fi
 	name_earlier "$2"
 	old=$(find "$folder" -maxdepth 1 -type f -inum "$known" -name "$rotated" | head -n 1)
-	if [ -z "$old" ] || ! open_log "$old"; then return 0; fi
+	if [ -z "$old" ]; then return 0; fi
+	open_log "$old" || :
 	if [ "$inode" -eq "$known" ] && was_emptied; then
 		close_log
 		send_copy "$@" "$old"
-		if ! open_log "$old"; then return 0; fi
-		begin "$1"
+		open_log "$old" || :
 	fi
-	if [ "$inode" -eq "$known" ] && [ "$size" -gt "$offset" ]; then
+	if [ "$inode" -ne "$known" ]; then
+		close_log
+		return 1
+	fi
+	if [ "$size" -gt "$offset" ]; then
 		send piece "$1" "$known" "$offset" "$size"
 		offset=$size mark='' waited=0
 	fi
@@ -130,16 +135,25 @@ send_rest() {
 send_between() {
 	open_log "$2" || :
 	close_log
+	present=$inode
 	send_all "$1" <<-END
-		$(between "$2" "$(written "$old")" 9999999999 "$inode")
+		$(between "$2" "$(written "$old")" 9999999999 "$present")
 	END
 }
 turn_over() {
 	close_log
 	waited=$((waited + 1))
-	send_rest "$@"
+	if ! send_rest "$@"; then
+		again=yes
+		return 0
+	fi
+	present=''
 	if [ -n "$old" ]; then send_between "$@"; fi
 	open_log "$2" || :
+	if [ -n "$present" ] && [ "$inode" -ne "$present" ]; then
+		again=yes
+		return 0
+	fi
 	if [ "$size" -eq 0 ] && [ "$known" -ne 0 ]; then
 		if [ "$waited" -lt "$patience" ]; then
 			again=yes
@@ -166,7 +180,7 @@ look() {
 		close_log
 		send_copy "$@" "$2"
 		open_log "$2" || :
-		if [ "$inode" -eq "$known" ]; then begin "$1"; else again=yes; fi
+		if [ "$inode" -ne "$known" ]; then again=yes; fi
 	fi
 	if [ "$inode" -eq "$known" ] && [ "$inode" -ne 0 ] && [ "$size" -gt "$offset" ]; then
 		until=$size

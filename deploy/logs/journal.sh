@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints what systemd's journal holds of some units, for `logs`: the newest entries, or those behind a
-# cursor for as long as somebody listens. Changes nothing. Runs as root; lib/logs/wire.rs reads the
+# Prints what systemd's journal holds of some units, for `logs`: the newest entries, or those from a
+# cursor on for as long as somebody listens. Changes nothing. Runs as root; lib/logs/wire.rs reads the
 # lines, and docs/on-host-protocol.md tells them.
 set -eu
 LC_ALL=C
@@ -22,7 +22,9 @@ fi
 {% if follows %}set --
 {% for units in groups %}{% for unit in units %}set -- "$@" -u {{ unit }}
 {% endfor %}{% endfor %}# In the background, so that the end of who listens is heard at once.
-{% if has_cursor %}entries -f --no-tail --after-cursor {{ cursor }} "$@" &
+# From the cursor's own entry on, which may come again: behind an entry of another unit, --after-cursor
+# of systemd 252 leaves out one that is there already.
+{% if has_cursor %}entries -f --no-tail --cursor {{ cursor }} "$@" &
 {% else %}entries -f --no-tail "$@" &
 {% endif %}follower=$!
 trap 'kill "$follower" || :' EXIT
@@ -30,9 +32,6 @@ trap 'exit 143' HUP INT TERM
 wait "$follower"
 {% else %}# Taken first: what comes from here on is the follower's, unless it's among the entries.
 printf 'cursor %s\n' "$(journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p')"
-# An entry is there a moment before it's known to be its unit's. That is awaited, or the newest one
-# could be neither among the entries nor behind the cursor.
-timeout 30 journalctl --sync || :
 {% for units in groups %}set --
 {% for unit in units %}set -- "$@" -u {{ unit }}
 {% endfor %}entries -n {{ lines }} {% if has_since %}--since {{ since }} {% endif %}"$@" || :

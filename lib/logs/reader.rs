@@ -89,7 +89,7 @@ pub struct Reader<'a> {
 #[derive(Default)]
 struct Read {
     positions: Vec<Position>,
-    /// The entry of the journal behind which a follower begins.
+    /// The entry of the journal at which a follower begins; it is known already.
     cursor: Option<String>,
     /// The newest entries that the look back found: some may come again behind the cursor.
     found: VecDeque<String>,
@@ -102,6 +102,10 @@ impl Read {
     /// Notes an entry of the journal; returns whether it's new.
     fn note(&mut self, cursor: &str) -> bool {
         if self.has_looked_back {
+            // The entry at which a follower begins is known already.
+            if self.cursor.as_deref() == Some(cursor) {
+                return false;
+            }
             self.cursor = Some(cursor.to_owned());
             return !self.found.iter().any(|found| found == cursor);
         }

@@ -43,7 +43,7 @@ pub enum JournalLook {
         /// None that are older than so many seconds; 0 for any time.
         seconds: u64,
     },
-    /// Those behind an entry, or all where the journal was empty.
+    /// Those from an entry on, or all where the journal was empty.
     After(Option<String>),
 }
 

@@ -16,7 +16,7 @@ set --
 set -- "$@" -u redis.service
 set -- "$@" -u a.service
 set -- "$@" -u b.service
-entries -f --no-tail --after-cursor 's=1;i=2' "$@" &
+entries -f --no-tail --cursor 's=1;i=2' "$@" &
 follower=$!
 trap 'kill "$follower" || :' EXIT
 trap 'exit 143' HUP INT TERM

@@ -13,7 +13,6 @@ if ! command -v journalctl >/dev/null; then
 	exit 0
 fi
 printf 'cursor %s\n' "$(journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p')"
-timeout 30 journalctl --sync || :
 set --
 set -- "$@" -u redis.service
 entries -n 20 --since -600s "$@" || :
